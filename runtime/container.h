@@ -1,0 +1,76 @@
+/*
+ * The container's life as a library: what cli/ calls, one function a command. Nothing here prints or exits.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "runtime/spec/spec.h"
+
+struct runtime {
+    struct arena *arena;
+    const char *root;    /* state directory of all containers: --root */
+    bool rootless;       /* not root on the host, or --rootless=true */
+    bool systemd_cgroup; /* accepted for engines; only the disabled manager exists until cgroups/ comes */
+};
+
+struct create_options {
+    const char *id;
+    const char *bundle;         /* default "." */
+    const char *config;         /* file name below the bundle, default "config.json" (crun's -f) */
+    const char *console_socket; /* NULL when not given */
+    const char *pid_file, *pidfd_socket;
+    unsigned preserve_fds;      /* 3 .. 3+N-1 stay open */
+    bool no_pivot, no_new_keyring;
+    bool detach, keep, no_subreaper; /* run only */
+};
+
+struct exec_options {
+    const char *id;
+    const char *process;        /* --process FILE, or NULL: the container's process with these on top */
+    const char *console_socket, *pid_file, *pidfd_socket;
+    struct string_list args, env, capabilities;
+    const char *cwd, *apparmor, *process_label;
+    const char *cgroup;         /* sub-cgroup */
+    bool has_user, has_gid;
+    uint32_t uid, gid;
+    uint32_t *additional_gids;
+    size_t n_additional_gids;
+    bool tty, no_new_privileges, detach, ignore_paused, no_subreaper;
+    unsigned preserve_fds;
+};
+
+enum container_status { CONTAINER_CREATING, CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_PAUSED, CONTAINER_STOPPED };
+const char *container_status_name(enum container_status); /* "created" */
+
+/* What state.json says, plus the status as it is now. */
+struct container {
+    char *id, *bundle, *rootfs, *oci_version, *created /* RFC3339 with ns, UTC */, *owner /* user name */;
+    pid_t pid; /* 0 when stopped */
+    uint64_t start_time;
+    enum container_status status;
+    struct spec_annotation *annotations;
+    size_t n_annotations;
+};
+
+/** Letters, digits, "_+-.", at most 1024 bytes, not "." or "..": else an error before anything is touched. */
+int container_id_validate(const char *id, struct error *err);
+
+int container_create(const struct runtime *rt, const struct create_options *o, struct error *err);
+int container_start(const struct runtime *rt, const char *id, struct error *err);
+/** create + start; in the foreground waits and gives the exit status (128+signal). */
+int container_run(const struct runtime *rt, const struct create_options *o, int *exit_status, struct error *err);
+int container_exec(const struct runtime *rt, const struct exec_options *o, int *exit_status, struct error *err);
+int container_kill(const struct runtime *rt, const char *id, int sig, bool all, struct error *err);
+int container_delete(const struct runtime *rt, const char *id, bool force, struct error *err);
+
+/** Load one. A missing one: "container does not exist", as engines expect of runc. */
+int container_load(const struct runtime *rt, const char *id, struct container *out, struct error *err);
+/** The ids in the state directory, sorted; none when it does not exist. */
+int container_ids(const struct runtime *rt, struct string_list *out, struct error *err);
+/** The runtime-spec state document (what `state` prints and hooks get on stdin). */
+char *container_state_json(struct arena *a, const struct container *c, bool pretty, size_t *length);
+/** Pids (host view) of all processes in the container. */
+int container_processes(const struct runtime *rt, const char *id, pid_t **pids, size_t *n, struct error *err);
+
+/** The runtime-spec features document, true to this build and kernel. */
+int features_document(struct arena *a, char **text, size_t *length, struct error *err);
