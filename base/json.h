@@ -1,7 +1,7 @@
 /*
  * JSON, read whole into an arena and written by a small generator; both on yajl. The reader is one wrapper around yajl's
  * traps: nesting beyond 64, duplicate keys, comments, NUL in strings, invalid UTF-8, text after the value and files beyond
- * 64 MiB are errors; numbers keep their text, so that nothing is rounded. A message says where: line and column.
+ * 64 MiB or 4 million values are errors; numbers keep their text, so that nothing is rounded. A message says where: line and column.
  */
 #pragma once
 
@@ -11,7 +11,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-enum { JSON_MAX_DEPTH = 64, JSON_MAX_SIZE = 64 << 20 };
+enum { JSON_MAX_DEPTH = 64, JSON_MAX_SIZE = 64 << 20, JSON_MAX_VALUES = 4 << 20 };
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
