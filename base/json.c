@@ -205,7 +205,7 @@ static int by_key(const void *a, const void *b)
 
 /* The first member whose key an earlier one has too. Small objects, which are nearly all, are compared pair
  * by pair. */
-static const struct member *find_duplicate(const struct member *members, size_t count)
+static const struct member *find_duplicate(struct arena *a, const struct member *members, size_t count)
 {
     enum { FEW = 12 };
     if (count <= FEW) {
@@ -215,9 +215,7 @@ static const struct member *find_duplicate(const struct member *members, size_t 
                     return &members[i];
         return NULL;
     }
-    _cleanup_(freep) const struct member **sorted = calloc(count, sizeof(*sorted));
-    if (!sorted)
-        return members; /* out of memory: refuse, the caller's message is the lesser evil */
+    const struct member **sorted = arena_new_n(a, count, const struct member *);
     for (size_t i = 0; i < count; i++)
         sorted[i] = &members[i];
     qsort(sorted, count, sizeof(*sorted), by_key);
@@ -238,7 +236,7 @@ static int on_map_end(void *ctx)
 {
     struct reader *r = ctx;
     const struct frame *f = &r->frames[r->depth - 1];
-    const struct member *twice = find_duplicate(r->stack + f->first, r->count - f->first);
+    const struct member *twice = find_duplicate(r->arena, r->stack + f->first, r->count - f->first);
     if (twice) {
         r->count = (uint32_t)(twice - r->stack) + 1; /* so that the path in the message names it */
         complain(r, twice->offset, "this key stands twice in its object");

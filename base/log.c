@@ -19,7 +19,7 @@ static struct {
     int fd;
     enum log_format format;
     enum log_level level;
-} log = {.fd = STDERR_FILENO, .format = LOG_TEXT, .level = LOG_WARNING};
+} target = {.fd = STDERR_FILENO, .format = LOG_TEXT, .level = LOG_WARNING};
 
 static const char *const level_names[] = {
     [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
@@ -33,10 +33,10 @@ int log_open(const char *path, enum log_format format, enum log_level level, str
             return error_set(err, errno, "open log file %s", path);
     }
     if (log_is_file())
-        close(log.fd);
-    log.fd = fd;
-    log.format = format;
-    log.level = level;
+        close(target.fd);
+    target.fd = fd;
+    target.format = format;
+    target.level = level;
     return 0;
 }
 
@@ -59,12 +59,12 @@ int log_level_parse(const char *name, enum log_level *level, struct error *err)
 
 bool log_is_file(void)
 {
-    return log.fd != STDERR_FILENO;
+    return target.fd != STDERR_FILENO;
 }
 
 int log_fd(void)
 {
-    return log.fd;
+    return target.fd;
 }
 
 /* The text inside msg="...": nothing in it can end the quotes, the line, or speak to a terminal. */
@@ -112,7 +112,7 @@ static void add_plain(struct buffer *line, enum log_level level, const char *mes
 
 void log_write(enum log_level level, const char *fmt, ...)
 {
-    if (level > log.level)
+    if (level > target.level)
         return;
 
     int saved = errno;
@@ -125,14 +125,14 @@ void log_write(enum log_level level, const char *fmt, ...)
     vsnprintf(message, sizeof(message), fmt, args);
     va_end(args);
 
-    if (log.format == LOG_JSON || log_is_file()) {
+    if (target.format == LOG_JSON || log_is_file()) {
         struct timespec clock;
         struct tm tm;
         clock_gettime(CLOCK_REALTIME, &clock);
         gmtime_r(&clock.tv_sec, &tm);
         strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", &tm);
     }
-    if (log.format == LOG_JSON) {
+    if (target.format == LOG_JSON) {
         add_json(&line, level, message, now);
     } else if (log_is_file()) {
         buffer_printf(&line, "time=\"%s\" level=%s msg=\"", now, level_names[level]);
@@ -142,7 +142,7 @@ void log_write(enum log_level level, const char *fmt, ...)
         add_plain(&line, level, message);
     }
     buffer_puts(&line, "\n");
-    (void)fd_write_all(log.fd, line.data, line.length);
+    (void)fd_write_all(target.fd, line.data, line.length);
     arena_free(&arena);
     errno = saved;
 }

@@ -30,9 +30,10 @@ int path_mkfile(int root, const char *path, mode_t mode, int *fd, struct error *
  *  (points into @path). For mknodat, symlinkat. ".." and "/" as last component are errors. */
 int path_open_parent(int root, const char *path, mode_t mode, int *parent, const char **name, struct error *err);
 
-/** Turn @path (below nothing, the host's own) into an absolute one without opening it: cwd is put in front if needed. */
+/** Turn @path (below nothing, the host's own) into an absolute one without opening it: cwd is put in front if needed.
+ *  NULL with errno when there is no cwd. */
 struct arena;
 char *path_absolute(struct arena *a, const char *path);
 
-/** True when @path is absolute and, after cleaning, has no ".." that would leave the root. */
+/** True when a component of @path is ".." : such a path may leave what it is joined to. */
 bool path_has_dotdot(const char *path);

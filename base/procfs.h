@@ -26,3 +26,6 @@ int procfs_write(const char *path, const char *text, struct error *err);
 /** Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat) and its state letter.
  *  -1 with errno ESRCH when there is none. @state may be NULL. */
 int process_start_time(pid_t pid, uint64_t *ticks, char *state);
+
+/** The id of the mount that @fd lies on (mnt_id of fdinfo; two binds of one file system differ). 0, or -1 with errno. */
+int fd_mount_id(int fd, uint64_t *id);
