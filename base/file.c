@@ -27,7 +27,7 @@ static int read_all(int fd, size_t size, size_t max, struct arena *a, char **dat
     char *text = arena_alloc(a, capacity);
 
     for (;;) {
-        ssize_t got = read(fd, text + n, capacity - 1 - n + (size != 0 && n < size));
+        ssize_t got = read(fd, text + n, capacity - n);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -39,9 +39,9 @@ static int read_all(int fd, size_t size, size_t max, struct arena *a, char **dat
             errno = EFBIG;
             return -1;
         }
-        if (size && n == size)
-            break; /* the buffer had room for one byte more, and the file did not have it */
-        if (n + 1 >= capacity) {
+        if (n == size)
+            break; /* there was room for a byte more, and the file did not have it */
+        if (n == capacity) {
             text = arena_grow(a, text, capacity, capacity * 2);
             capacity *= 2;
         }
@@ -176,11 +176,15 @@ static int remove_children(struct removal *r, int dir, unsigned depth);
 static int move_up(struct removal *r, int parent, const char *name)
 {
     char fresh[64];
-    do
-        snprintf(fresh, sizeof(fresh), ".hull-remove-%u", r->serial++);
-    while (renameat2(parent, name, r->top, fresh, RENAME_NOREPLACE) && errno == EEXIST && r->serial);
     r->moved = true;
-    return faccessat(parent, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? -1 : 0;
+    for (;;) {
+        snprintf(fresh, sizeof(fresh), ".hull-remove-%u", r->serial++);
+        if (renameat(parent, name, r->top, fresh) == 0 || errno == ENOENT)
+            return 0;
+        bool taken = errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR;
+        if (!taken || r->serial == 0)
+            return -1;
+    }
 }
 
 static int remove_directory(struct removal *r, int parent, const char *name, unsigned depth)

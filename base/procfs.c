@@ -143,7 +143,7 @@ int procfs_open(const char *path, int flags)
     if (proc < 0)
         return -1;
 
-    const struct open_how how = {.flags = (unsigned)flags | O_CLOEXEC | O_NOCTTY,
+    const struct open_how how = {.flags = (unsigned)flags | O_CLOEXEC,
                                  .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS};
     int fd = -1;
     errno = ENOSYS;
@@ -152,7 +152,7 @@ int procfs_open(const char *path, int flags)
     /* EPERM: either the file's, and the walk will say so again, or a seccomp profile's that is older than
      * openat2. */
     if (fd < 0 && (errno == ENOSYS || errno == EPERM))
-        fd = walk(proc, path, flags | O_NOCTTY);
+        fd = walk(proc, path, flags);
     return fd;
 }
 
