@@ -19,18 +19,20 @@ struct create_options {
     const char *config;         /* file name below the bundle, default "config.json" (crun's -f) */
     const char *console_socket; /* NULL when not given */
     const char *pid_file, *pidfd_socket;
-    unsigned preserve_fds;      /* 3 .. 3+N-1 stay open */
+    unsigned preserve_fds; /* 3 .. 3+N-1 stay open */
+    unsigned
+        listen_fds; /* the first of these, systemd's: LISTEN_FDS=N, LISTEN_PID=1 go into the environment */
     bool no_pivot, no_new_keyring;
     bool detach, keep, no_subreaper; /* run only */
 };
 
 struct exec_options {
     const char *id;
-    const char *process;        /* --process FILE, or NULL: the container's process with these on top */
+    const char *process; /* --process FILE, or NULL: the container's process with these on top */
     const char *console_socket, *pid_file, *pidfd_socket;
     struct string_list args, env, capabilities;
     const char *cwd, *apparmor, *process_label;
-    const char *cgroup;         /* sub-cgroup */
+    const char *cgroup; /* sub-cgroup */
     bool has_user, has_gid;
     uint32_t uid, gid;
     uint32_t *additional_gids;
@@ -39,7 +41,13 @@ struct exec_options {
     unsigned preserve_fds;
 };
 
-enum container_status { CONTAINER_CREATING, CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_PAUSED, CONTAINER_STOPPED };
+enum container_status {
+    CONTAINER_CREATING,
+    CONTAINER_CREATED,
+    CONTAINER_RUNNING,
+    CONTAINER_PAUSED,
+    CONTAINER_STOPPED
+};
 const char *container_status_name(enum container_status); /* "created" */
 
 /* What state.json says, plus the status as it is now. */
@@ -58,8 +66,10 @@ int container_id_validate(const char *id, struct error *err);
 int container_create(const struct runtime *rt, const struct create_options *o, struct error *err);
 int container_start(const struct runtime *rt, const char *id, struct error *err);
 /** create + start; in the foreground waits and gives the exit status (128+signal). */
-int container_run(const struct runtime *rt, const struct create_options *o, int *exit_status, struct error *err);
-int container_exec(const struct runtime *rt, const struct exec_options *o, int *exit_status, struct error *err);
+int container_run(const struct runtime *rt, const struct create_options *o, int *exit_status,
+                  struct error *err);
+int container_exec(const struct runtime *rt, const struct exec_options *o, int *exit_status,
+                   struct error *err);
 int container_kill(const struct runtime *rt, const char *id, int sig, bool all, struct error *err);
 int container_delete(const struct runtime *rt, const char *id, bool force, struct error *err);
 

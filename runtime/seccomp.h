@@ -1,6 +1,7 @@
 /*
- * linux.seccomp -> a BPF program -> the kernel. Compiling costs 15-20 ms for the usual profile, so programs are cached on
- * disk under the profile's own bytes, libseccomp's version and the kernel's release; the whole key is compared, not only a hash of it.
+ * linux.seccomp -> a BPF program -> the kernel. Compiling costs 15-20 ms for the usual profile, so programs
+ * are cached on disk under the profile's own bytes, libseccomp's version and the kernel's release; the whole
+ * key is compared, not only a hash of it.
  */
 #pragma once
 
@@ -19,7 +20,8 @@ struct seccomp_filter {
 /** Compile (or take from the cache) in the parent, before anything is touched. @cache_dir NULL: no cache. */
 int seccomp_prepare(struct arena *a, const struct spec_seccomp *profile, const char *cache_dir,
                     struct seccomp_filter *out, struct error *err);
-/** Load it into the calling process. *listener is the notify fd or -1. Needs no_new_privs or CAP_SYS_ADMIN. */
+/** Load it into the calling process. *listener is the notify fd or -1. Needs no_new_privs or CAP_SYS_ADMIN.
+ */
 int seccomp_load(const struct seccomp_filter *filter, int *listener, struct error *err);
 /** Send the listener to listenerPath as the specification's ContainerProcessState with fds ["seccompFd"].
  *  @state_json: the container's state document; @pid: the process the filter is on, host view. */

@@ -1,7 +1,8 @@
 /*
- * The typed view of config.json (runtime-spec 1.3, Linux part). decode.c fills it from one table of fields per object;
- * no other file touches the specification's raw JSON. Everything lives in the command's arena; strings are NULL when the
- * field is missing, lists have n == 0. "has_" tells a missing number from a zero one.
+ * The typed view of config.json (runtime-spec 1.3, Linux part). decode.c fills it from one table of fields
+ * per object; no other file touches the specification's raw JSON. Everything lives in the command's arena;
+ * strings are NULL when the field is missing, lists have n == 0. "has_" tells a missing number from a zero
+ * one.
  */
 #pragma once
 
@@ -35,8 +36,8 @@ struct spec_namespace {
 };
 
 struct spec_rlimit {
-    char *type; /* "RLIMIT_NOFILE" */
-    int resource;  /* RLIMIT_NOFILE; -1 when unknown (validate complains) */
+    char *type;   /* "RLIMIT_NOFILE" */
+    int resource; /* RLIMIT_NOFILE; -1 when unknown (validate complains) */
     uint64_t soft, hard;
 };
 
@@ -48,7 +49,8 @@ struct spec_user {
     size_t n_additional_gids;
 };
 
-/* Bit N is capability N. Names that this build or kernel does not know are in `unknown`, and warned of by validate. */
+/* Bit N is capability N. Names that this build or kernel does not know are in `unknown`, and warned of by
+ * validate. */
 struct spec_capabilities {
     bool present; /* process.capabilities was there */
     uint64_t bounding, effective, inheritable, permitted, ambient;
@@ -236,27 +238,33 @@ struct spec {
     size_t length;
 };
 
-/* Complaints are collected, not returned one at a time; each starts with its JSON path: "process.user.uid: ..." */
+/* Complaints are collected, not returned one at a time; each starts with its JSON path: "process.user.uid:
+ * ..." */
 struct spec_complaints {
     struct arena *arena;
     struct string_list list;
     size_t capacity;
+    size_t dropped; /* how many more there were than are kept */
 };
 
 /**
- * Read and decode the file @name (usually "config.json") below @dirfd, then validate it: syntax, types, required fields,
- * values (everything that can be known without touching the host). All complaints go into one error message, a line
- * each ("config.json: process.cwd: must be an absolute path, got \"tmp\""). Unknown capabilities and the like are logged as warnings.
+ * Read and decode the file @name (usually "config.json") below @dirfd, then validate it: syntax, types,
+ * required fields, values (everything that can be known without touching the host). All complaints go into
+ * one error message, a line each ("config.json: process.cwd: must be an absolute path, got \"tmp\""). Unknown
+ * capabilities and the like are logged as warnings.
  */
 int spec_load(struct arena *a, int dirfd, const char *name, struct spec **out, struct error *err);
 
 /** The same from text that is in memory already (and must stay there). */
-int spec_parse(struct arena *a, const char *text, size_t length, const char *name, struct spec **out, struct error *err);
+int spec_parse(struct arena *a, const char *text, size_t length, const char *name, struct spec **out,
+               struct error *err);
 
-/** A bare process object, as `exec --process FILE` gives it; @name is the file's name for messages. Validated too. */
+/** A bare process object, as `exec --process FILE` gives it; @name is the file's name for messages. Validated
+ * too. */
 int spec_load_process(struct arena *a, const char *path, struct spec_process *out, struct error *err);
 
-/** The document `hull spec` writes: runc's example (busybox shell, tty), rootless variant on demand. Plain JSON text. */
+/** The document `hull spec` writes: runc's example (busybox shell, tty), rootless variant on demand. Plain
+ * JSON text. */
 char *spec_example(struct arena *a, bool rootless, size_t *length);
 
 /** Name tables shared with features, exec flags and messages. -1 / NULL when unknown. */

@@ -1,0 +1,232 @@
+/*
+ * Two roads to a process in the right namespaces.
+ *
+ * The short one: clone3 with every new namespace at once; the child then joins by path what is left (net,
+ * ipc, uts ...). A pid namespace to join is entered by hull itself first, because that only counts for its
+ * children.
+ *
+ * The long one has an intermediate process, and is taken when rights or the kernel's rules force an order: a
+ * user namespace is joined; others are joined beside a new user namespace (they must be entered with the
+ * rights of outside); a new time namespace has offsets, which can be written only before it has a process.
+ * The intermediate joins, unshares the user namespace, waits for its maps, and clones the real child with
+ * CLONE_PARENT, so that hull is the parent of both roads' child.
+ *
+ * The child dies with hull (PR_SET_PDEATHSIG) until the caller's code decides otherwise.
+ */
+#include "runtime/spawn.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "base/procfs.h"
+#include "base/syscalls.h"
+#include "namespaces/namespaces.h"
+#include "runtime/exe_seal.h"
+#include "runtime/fault.h"
+#include "runtime/sync.h"
+
+static pid_t clone_process(uint64_t flags, int *pidfd)
+{
+    int fd = -1;
+    struct clone3_args args = {.flags = flags | CLONE_PIDFD,
+                               .pidfd = (uint64_t)(uintptr_t)&fd,
+                               .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD};
+    pid_t pid = sys_clone3(&args);
+
+    if (pid > 0)
+        *pidfd = fd;
+    return pid;
+}
+
+static bool needs_intermediate(const struct spawn *s)
+{
+    bool joins_user = s->join_flags & CLONE_NEWUSER, makes_user = s->new_flags & CLONE_NEWUSER;
+    bool offsets = s->monotonic && (s->monotonic->present || s->boottime->present);
+
+    return joins_user || (makes_user && s->join_flags) || offsets;
+}
+
+static int join(const struct spawn *s, uint64_t flags, struct error *err)
+{
+    if (flags == 0)
+        return 0;
+    if (s->join_pidfd >= 0)
+        return namespaces_join_process(s->join_pidfd, s->join_pid, (int)flags, err);
+    return namespaces_join(s->join_fds, (int)flags, err);
+}
+
+/* In a user namespace just entered, be its root: what is set up belongs to the container. */
+static int become_root(struct error *err)
+{
+    if (syscall(SYS_setresgid, 0, 0, 0) < 0)
+        return error_set(err, errno,
+                         "linux.gidMappings: become group 0 of the user namespace (is it mapped?)");
+    if (syscall(SYS_setresuid, 0, 0, 0) < 0)
+        return error_set(err, errno,
+                         "linux.uidMappings: become user 0 of the user namespace (is it mapped?)");
+    return 0;
+}
+
+static int wait_for_maps(int sync, struct error *err)
+{
+    if (sync_send(sync, SYNC_MAP_IDS, 0, err) < 0 || sync_wait_continue(sync, err) < 0)
+        return -1;
+    return become_root(err);
+}
+
+/* Never returns: a child that fails says why and is gone. */
+static void run_child(const struct spawn *s, bool short_road)
+{
+    struct error err = {0};
+    int sync = s->sync[1];
+
+    close(s->sync[0]);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        error_set(&err, errno, "PR_SET_PDEATHSIG");
+    else if (exe_seal(&err) == 0 && FAULT_POINT("child-start", &err) == 0 &&
+             (!short_road || !(s->new_flags & CLONE_NEWUSER) || wait_for_maps(sync, &err) == 0) &&
+             (!short_road || join(s, s->join_flags & ~(uint64_t)CLONE_NEWPID, &err) == 0)) {
+        if (s->signal_mask)
+            sigprocmask(SIG_SETMASK, s->signal_mask, NULL);
+        s->child(s->argument, sync, &err);
+    }
+    sync_send_error(sync, &err);
+    _exit(1);
+}
+
+static int intermediate(const struct spawn *s, struct error *err)
+{
+    uint64_t flags = s->new_flags & ~(uint64_t)CLONE_NEWUSER;
+    bool offsets = s->monotonic && (s->monotonic->present || s->boottime->present);
+    int pidfd;
+    pid_t pid;
+
+    if (join(s, s->join_flags, err) < 0)
+        return -1;
+    if (s->new_flags & CLONE_NEWUSER) {
+        if (unshare(CLONE_NEWUSER) < 0)
+            return error_set(err, errno, "linux.namespaces: make a user namespace");
+        if (wait_for_maps(s->sync[1], err) < 0)
+            return -1;
+    } else if (s->join_flags & CLONE_NEWUSER && become_root(err) < 0) {
+        return -1;
+    }
+    if (offsets) {
+        if (unshare(CLONE_NEWTIME) < 0)
+            return error_set(err, errno, "linux.namespaces: make a time namespace");
+        if (timens_write_offsets(s->monotonic, s->boottime, err) < 0)
+            return -1;
+        flags &= ~(uint64_t)CLONE_NEWTIME;
+    }
+    pid = clone_process(flags | CLONE_PARENT, &pidfd);
+    if (pid < 0)
+        return error_set(err, errno, "linux.namespaces: clone3");
+    if (pid == 0)
+        run_child(s, false);
+    return sync_send(s->sync[1], SYNC_PID, pid, err);
+}
+
+static void run_intermediate(const struct spawn *s)
+{
+    struct error err = {0};
+
+    close(s->sync[0]);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        error_set(&err, errno, "PR_SET_PDEATHSIG");
+    else if (exe_seal(&err) == 0 && intermediate(s, &err) == 0)
+        _exit(0);
+    sync_send_error(s->sync[1], &err);
+    _exit(1);
+}
+
+void spawned_kill(struct spawned *p)
+{
+    if (p->pid <= 0)
+        return;
+    if (p->pidfd >= 0)
+        sys_pidfd_send_signal(p->pidfd, SIGKILL);
+    waitpid(p->pid, NULL, __WALL);
+    fd_closep(&p->pidfd);
+    *p = (struct spawned){.pidfd = -1};
+}
+
+/* hull's side of a new user namespace: the process waits until its ids are mapped. */
+static int serve_maps(struct spawn *s, pid_t pid, struct error *err)
+{
+    struct sync_message m;
+    int fd, type = sync_receive(s->sync[0], s->signal_fd, &m, &fd, err);
+
+    fd_closep(&fd);
+    if (type < 0)
+        return -1;
+    if (type != SYNC_MAP_IDS)
+        return error_set(err, 0, "the container's first process died before its user namespace was set up");
+    if (idmap_write(pid, s->uid_maps, s->gid_maps, err) < 0 || FAULT_POINT("id-maps", err) < 0)
+        return -1;
+    return sync_send(s->sync[0], SYNC_CONTINUE, 0, err);
+}
+
+static int serve_intermediate(struct spawn *s, pid_t pid, struct spawned *out, struct error *err)
+{
+    struct sync_message m;
+    int fd, type;
+
+    if (s->new_flags & CLONE_NEWUSER && serve_maps(s, pid, err) < 0)
+        return -1;
+    type = sync_receive(s->sync[0], s->signal_fd, &m, &fd, err);
+    fd_closep(&fd);
+    if (type < 0)
+        return -1;
+    if (type != SYNC_PID)
+        return error_set(err, 0, "the intermediate process died before it had made the container's");
+    out->pid = m.value;
+    out->pidfd = sys_pidfd_open(out->pid, 0);
+    return out->pidfd < 0 ? error_set(err, errno, "pidfd_open") : 0;
+}
+
+static int spawn_long(struct spawn *s, struct spawned *out, struct error *err)
+{
+    struct spawned middle = {.pidfd = -1};
+    int result;
+
+    middle.pid = clone_process(0, &middle.pidfd);
+    if (middle.pid < 0)
+        return error_set(err, errno, "clone3");
+    if (middle.pid == 0)
+        run_intermediate(s);
+    fd_closep(&s->sync[1]);
+    result = serve_intermediate(s, middle.pid, out, err);
+    if (result == 0) {
+        waitpid(middle.pid, NULL, 0);
+        fd_closep(&middle.pidfd);
+        return 0;
+    }
+    spawned_kill(out);
+    spawned_kill(&middle);
+    return -1;
+}
+
+static int spawn_short(struct spawn *s, struct spawned *out, struct error *err)
+{
+    if (s->join_flags & CLONE_NEWPID && join(s, CLONE_NEWPID, err) < 0)
+        return -1;
+    out->pid = clone_process(s->new_flags, &out->pidfd);
+    if (out->pid < 0)
+        return error_set(err, errno, "linux.namespaces: clone3");
+    if (out->pid == 0)
+        run_child(s, true);
+    fd_closep(&s->sync[1]);
+    if (s->new_flags & CLONE_NEWUSER && serve_maps(s, out->pid, err) < 0) {
+        spawned_kill(out);
+        return -1;
+    }
+    return 0;
+}
+
+int spawn(struct spawn *s, struct spawned *out, struct error *err)
+{
+    *out = (struct spawned){.pidfd = -1};
+    return needs_intermediate(s) ? spawn_long(s, out, err) : spawn_short(s, out, err);
+}
