@@ -135,6 +135,7 @@ static int step_process(struct progress *p, struct error *err)
                                 .user_namespace = in->namespaces & CLONE_NEWUSER,
                                 .make_cwd = true,
                                 .preserve_fds = in->options->preserve_fds,
+                                .listen_fds = in->options->listen_fds,
                                 .sync = p->sync,
                                 .arena = in->arena};
     return launch_prepare(&p->launch, err);

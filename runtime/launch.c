@@ -121,27 +121,30 @@ static const char *home_directory(const struct launch *l)
     return root >= 0 && passwd_find(l->arena, root, l->process->user.uid, &entry) == 0 ? entry.home : NULL;
 }
 
-/* HOME is set from passwd when the specification leaves it out (runc's and crun's habit, which shells rely
- * on). */
+/* HOME is set from passwd when the specification leaves it out or empty (runc's and crun's habit, which shells rely
+ * on); socket activation (sd_listen_fds(3)) is announced to the process that gets the descriptors. */
 static void make_environment(struct launch *l)
 {
     const struct string_list *env = &l->process->env;
     const char *home = env_get(env->v, "HOME");
+    size_t n = 0;
 
     l->env = env->v;
-    if (home && *home)
+    if (home && *home && l->listen_fds == 0)
         return;
-    home = home_directory(l);
-    l->env = arena_new_n(l->arena, env->n + 2, char *);
-    for (size_t i = 0; i < env->n; i++)
-        l->env[i] = env->v[i];
+    l->env = arena_new_n(l->arena, env->n + 4, char *);
     for (size_t i = 0; i < env->n; i++) {
-        if (strcmp(l->env[i], "HOME=") == 0) {
-            l->env[i] = arena_printf(l->arena, "HOME=%s", home ? home : "/");
-            return;
-        }
+        if (strcmp(env->v[i], "HOME=") != 0)
+            l->env[n++] = env->v[i];
     }
-    l->env[env->n] = arena_printf(l->arena, "HOME=%s", home ? home : "/");
+    if (!home || !*home) {
+        home = home_directory(l);
+        l->env[n++] = arena_printf(l->arena, "HOME=%s", home ? home : "/");
+    }
+    if (l->listen_fds > 0) {
+        l->env[n++] = arena_printf(l->arena, "LISTEN_FDS=%u", l->listen_fds);
+        l->env[n++] = arena_strdup(l->arena, "LISTEN_PID=1");
+    }
 }
 
 static int enter_cwd(const struct launch *l, struct error *err)

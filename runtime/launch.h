@@ -16,6 +16,7 @@ struct launch {
     bool user_namespace; /* in one: limits were set by hull, from outside */
     bool make_cwd;
     unsigned preserve_fds;
+    unsigned listen_fds; /* how many of them are systemd's */
     int sync;
     struct arena *arena;
     /* filled by launch_prepare() */
