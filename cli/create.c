@@ -1,0 +1,114 @@
+/* create, run and start: a bundle becomes a container (runtime-spec, "Lifecycle"). run is create and start in
+ * one. */
+#include "cli/command.h"
+#include "cli/environment.h"
+
+#define ROW(name, letter, value, field, parse, help)                                                         \
+    {                                                                                                        \
+        name, letter, value, offsetof(struct create_options, field), parse, help                             \
+    }
+
+#define CREATE_ROWS                                                                                          \
+    ROW("bundle", 'b', "DIR", bundle, option_string, "the bundle's directory (default: the current one)"),   \
+        ROW("config", 'f', "FILE", config, option_string,                                                    \
+            "configuration in the bundle (default: config.json)"),                                           \
+        ROW("console-socket", 0, "SOCKET", console_socket, option_string,                                    \
+            "Unix socket that receives the terminal's master end"),                                          \
+        ROW("pid-file", 0, "FILE", pid_file, option_string, "write the container's process id to FILE"),     \
+        ROW("pidfd-socket", 0, "SOCKET", pidfd_socket, option_string,                                        \
+            "Unix socket that receives the process's pidfd"),                                                \
+        ROW("no-pivot", 0, NULL, no_pivot, option_flag,                                                      \
+            "move the root mount instead of pivot_root (for ramdisks)"),                                     \
+        ROW("no-new-keyring", 0, NULL, no_new_keyring, option_flag, "stay in the caller's session keyring"), \
+        ROW("no-subreaper", 0, NULL, no_subreaper, option_flag, "do not adopt orphaned processes"),          \
+        ROW("preserve-fds", 0, "N", preserve_fds, option_preserve_fds,                                       \
+            "keep N more descriptors open, from 3 on")
+
+static const struct option_row create_rows[] = {CREATE_ROWS, {0}};
+
+static const struct option_row run_rows[] = {
+    CREATE_ROWS,
+    ROW("detach", 'd', NULL, detach, option_flag, "return when the process runs, do not wait for it"),
+    ROW("keep", 0, NULL, keep, option_flag, "do not delete the container when it exits"),
+    {0},
+};
+
+static int complete(struct create_options *o, const struct string_list *arguments, struct error *err)
+{
+    o->id = arguments->v[0];
+    if (!o->bundle)
+        o->bundle = ".";
+    if (!o->config)
+        o->config = "config.json";
+    if (listen_fds(&o->listen_fds, err) < 0)
+        return -1;
+    o->preserve_fds += o->listen_fds;
+    return 0;
+}
+
+static int create(const struct runtime *rt, void *options, const struct string_list *arguments,
+                  struct error *err)
+{
+    struct create_options *o = options;
+
+    if (complete(o, arguments, err) < 0)
+        return -1;
+    return container_create(rt, o, err);
+}
+
+static int run(const struct runtime *rt, void *options, const struct string_list *arguments,
+               struct error *err)
+{
+    struct create_options *o = options;
+    int status = 0;
+
+    if (complete(o, arguments, err) < 0 || container_run(rt, o, &status, err) < 0)
+        return -1;
+    return status;
+}
+
+static int start(const struct runtime *rt, void *options, const struct string_list *arguments,
+                 struct error *err)
+{
+    (void)options;
+    return container_start(rt, arguments->v[0], err);
+}
+
+const struct command create_command = {
+    .name = "create",
+    .arguments = "CONTAINER",
+    .summary = "create a container from a bundle",
+    .details =
+        "All of the container is set up, its process waits for `start`. CONTAINER is the name it gets;\n"
+        "the bundle is a directory with config.json and a root file system (see `hull spec`).\n",
+    .options = create_rows,
+    .options_size = sizeof(struct create_options),
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .creates = true,
+    .run = create,
+};
+
+const struct command run_command = {
+    .name = "run",
+    .arguments = "CONTAINER",
+    .summary = "create and start a container",
+    .details = "In the foreground (without --detach) signals are passed on, the container is deleted when "
+               "its process\n"
+               "ends, and the exit status is the process's own (128 + N where signal N killed it).\n",
+    .options = run_rows,
+    .options_size = sizeof(struct create_options),
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .creates = true,
+    .run = run,
+};
+
+const struct command start_command = {
+    .name = "start",
+    .arguments = "CONTAINER",
+    .summary = "run the process of a created container",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = start,
+};
