@@ -38,7 +38,7 @@ struct exec_options {
     uint32_t *additional_gids;
     size_t n_additional_gids;
     bool tty, no_new_privileges, detach, ignore_paused, no_subreaper;
-    unsigned preserve_fds;
+    unsigned preserve_fds, listen_fds; /* as in create_options */
 };
 
 enum container_status {

@@ -223,6 +223,7 @@ static int exec_main(void *argument, int sync, struct error *err)
                             .memory_policy = &e->spec->linux_.memory_policy,
                             .user_namespace = e->extra.namespaces & CLONE_NEWUSER,
                             .preserve_fds = e->o->preserve_fds,
+                            .listen_fds = e->o->listen_fds,
                             .sync = sync,
                             .arena = e->rt->arena};
 
