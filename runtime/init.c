@@ -48,22 +48,41 @@ static int step_session(struct progress *p, struct error *err)
     return keyring_join(p->in->options->id, p->in->spec->process.selinux_label, err);
 }
 
-static int step_network(struct progress *p, struct error *err)
+/* Nested in a container that forbids it, a name or an interface that stays as it is weakens nothing: warn. */
+static int warn_if_forbidden(int result, struct error *err)
 {
-    return has_new(p, NS_NETWORK) ? net_loopback_up(err) : 0;
+    if (result == 0 || (err->code != EPERM && err->code != EACCES))
+        return result;
+    log_warning("%s", err->message);
+    error_clear(err);
+    return 0;
 }
 
-/* An outer container without CAP_SYS_ADMIN over its uts namespace cannot get here: the namespace is ours or
- * joined with rights. */
+static int step_network(struct progress *p, struct error *err)
+{
+    return has_new(p, NS_NETWORK) ? warn_if_forbidden(net_loopback_up(err), err) : 0;
+}
+
+static int set_hostname(const char *name, struct error *err)
+{
+    return sethostname(name, strlen(name)) < 0 ? error_set(err, errno, "hostname: sethostname(\"%s\")", name)
+                                               : 0;
+}
+
+static int set_domainname(const char *name, struct error *err)
+{
+    return setdomainname(name, strlen(name)) < 0
+               ? error_set(err, errno, "domainname: setdomainname(\"%s\")", name)
+               : 0;
+}
+
 static int step_names(struct progress *p, struct error *err)
 {
     const struct spec *s = p->in->spec;
 
-    if (s->hostname && sethostname(s->hostname, strlen(s->hostname)) < 0)
-        return error_set(err, errno, "hostname: sethostname(\"%s\")", s->hostname);
-    if (s->domainname && setdomainname(s->domainname, strlen(s->domainname)) < 0)
-        return error_set(err, errno, "domainname: setdomainname(\"%s\")", s->domainname);
-    return 0;
+    if (s->hostname && warn_if_forbidden(set_hostname(s->hostname, err), err) < 0)
+        return -1;
+    return s->domainname ? warn_if_forbidden(set_domainname(s->domainname, err), err) : 0;
 }
 
 /* Through the host's /proc, whose sys/ shows the caller's own namespaces: nothing of the image can be in the

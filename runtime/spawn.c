@@ -27,14 +27,19 @@
 #include "runtime/fault.h"
 #include "runtime/sync.h"
 
+/* Container engines of some age answer clone3 with ENOSYS by seccomp; clone(2) does all but CLONE_NEWTIME,
+ * whose bit is the exit signal's there. A NULL stack is fork's way: the child goes on with a copy. */
 static pid_t clone_process(uint64_t flags, int *pidfd)
 {
     int fd = -1;
+    int exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD;
     struct clone3_args args = {.flags = flags | CLONE_PIDFD,
                                .pidfd = (uint64_t)(uintptr_t)&fd,
-                               .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD};
+                               .exit_signal = (uint64_t)exit_signal};
     pid_t pid = sys_clone3(&args);
 
+    if (pid < 0 && errno == ENOSYS && !(flags & CLONE_NEWTIME))
+        pid = (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD | (uint64_t)exit_signal, NULL, &fd, NULL, 0);
     if (pid > 0)
         *pidfd = fd;
     return pid;
@@ -96,6 +101,24 @@ static void run_child(const struct spawn *s, bool short_road)
     _exit(1);
 }
 
+/* The kernel's errno alone does not say what to do. */
+static int clone_error(uint64_t flags, struct error *err)
+{
+    const char *remedy = "";
+
+    if (errno == EPERM)
+        remedy =
+            flags & CLONE_NEWUSER
+                ? " (user namespaces are forbidden here: see /proc/sys/kernel/unprivileged_userns_clone and "
+                  "/proc/sys/user/max_user_namespaces, or the outer container's seccomp profile)"
+                : " (this needs root, or a user namespace in linux.namespaces)";
+    else if (errno == ENOSPC)
+        remedy = " (a limit in /proc/sys/user/max_*_namespaces is reached)";
+    else if (errno == EINVAL)
+        remedy = " (the kernel lacks one of the namespaces that are asked for)";
+    return error_set(err, errno, "linux.namespaces: make the container's namespaces%s", remedy);
+}
+
 static int intermediate(const struct spawn *s, struct error *err)
 {
     uint64_t flags = s->new_flags & ~(uint64_t)CLONE_NEWUSER;
@@ -122,7 +145,7 @@ static int intermediate(const struct spawn *s, struct error *err)
     }
     pid = clone_process(flags | CLONE_PARENT, &pidfd);
     if (pid < 0)
-        return error_set(err, errno, "linux.namespaces: clone3");
+        return clone_error(flags, err);
     if (pid == 0)
         run_child(s, false);
     return sync_send(s->sync[1], SYNC_PID, pid, err);
@@ -214,7 +237,7 @@ static int spawn_short(struct spawn *s, struct spawned *out, struct error *err)
         return -1;
     out->pid = clone_process(s->new_flags, &out->pidfd);
     if (out->pid < 0)
-        return error_set(err, errno, "linux.namespaces: clone3");
+        return clone_error(s->new_flags, err);
     if (out->pid == 0)
         run_child(s, true);
     fd_closep(&s->sync[1]);
