@@ -132,6 +132,8 @@ static int text_value(struct reader *r, enum json_type type, const char *text, s
     struct json *value = slot(r);
     if (!value)
         return STOP;
+    if (memchr(text, '\0', length))
+        return refuse(r, "a string may not contain \\u0000");
     value->type = type;
     value->text = arena_strndup(r->arena, text, length);
     value->length = length;
@@ -145,8 +147,6 @@ static int on_number(void *ctx, const char *text, size_t length)
 
 static int on_string(void *ctx, const unsigned char *text, size_t length)
 {
-    if (memchr(text, '\0', length))
-        return refuse(ctx, "a string may not contain \\u0000");
     return text_value(ctx, JSON_STRING, (const char *)text, length);
 }
 
@@ -165,11 +165,11 @@ static int on_key(void *ctx, const unsigned char *text, size_t length)
 
 static int start(struct reader *r, bool is_object)
 {
-    if (r->depth == JSON_MAX_DEPTH)
-        return refuse(r, "nested deeper than 64 levels");
     struct json *value = slot(r);
     if (!value)
         return STOP;
+    if (r->depth == JSON_MAX_DEPTH)
+        return refuse(r, "nested deeper than 64 levels");
     value->type = is_object ? JSON_OBJECT : JSON_ARRAY;
     value->raw_start = (uint32_t)yajl_get_bytes_consumed(r->yajl) - 1;
     r->frames[r->depth++] = (struct frame){.first = r->count, .is_object = is_object};
