@@ -1,11 +1,13 @@
 /*
- * The container's file system: parsed into a plan, sources opened, carried out in the new mount namespace, pivoted, sealed.
+ * The container's file system: parsed into a plan, sources opened, carried out in the new mount namespace,
+ * pivoted, sealed.
  *
  *   parent   rootfs_plan()      options -> flags, destinations checked; nothing touched
- *   parent   rootfs_open()      opens what only the parent may open (root, bind sources for a user namespace, idmapped clones)
- *   init     rootfs_mount()     propagation, root, mounts, devices, /dev links; runs before createContainer hooks
- *   init     rootfs_pivot()     pivot_root (or MS_MOVE + chroot), then the root is "/" and nothing of the host is left
- *   init     rootfs_finish()    read-only root, masked and read-only paths, /dev/console; last mount work
+ *   parent   rootfs_open()      opens what only the parent may open (root, bind sources for a user namespace,
+ * idmapped clones) init     rootfs_mount()     propagation, root, mounts, devices, /dev links; runs before
+ * createContainer hooks init     rootfs_pivot()     pivot_root (or MS_MOVE + chroot), then the root is "/"
+ * and nothing of the host is left init     rootfs_finish()    read-only root, masked and read-only paths,
+ * /dev/console; last mount work
  *
  * Every target is a descriptor that was resolved inside the root (base/path.h); mounts go onto descriptors.
  */
@@ -17,19 +19,21 @@
 struct rootfs; /* opaque plan; lives in the arena */
 
 struct rootfs_options {
-    const char *bundle;   /* absolute path of the bundle */
+    const char *bundle; /* absolute path of the bundle */
     bool no_pivot;
-    bool user_namespace;  /* the container has one (new or joined) */
+    bool user_namespace; /* the container has one (new or joined) */
     bool new_mount_namespace;
     bool new_cgroup_namespace;
     bool new_network_namespace;
-    bool rootless;        /* the caller is not root on the host: degrade where the kernel refuses and isolation still holds */
+    bool rootless; /* the caller is not root on the host: degrade where the kernel refuses and isolation still
+                      holds */
     const char *cgroup_path; /* the container's cgroup relative to each hierarchy, NULL when disabled */
 };
 
-/** Turn spec->root, mounts, devices, masked/readonly paths into a checked plan. No side effects on the host. */
-int rootfs_plan(struct arena *a, const struct spec *spec, const struct rootfs_options *options, struct rootfs **out,
-                struct error *err);
+/** Turn spec->root, mounts, devices, masked/readonly paths into a checked plan. No side effects on the host.
+ */
+int rootfs_plan(struct arena *a, const struct spec *spec, const struct rootfs_options *options,
+                struct rootfs **out, struct error *err);
 int rootfs_open(struct rootfs *r, struct error *err);
 int rootfs_mount(struct rootfs *r, struct error *err);
 int rootfs_pivot(struct rootfs *r, struct error *err);

@@ -1,0 +1,233 @@
+/*
+ * Mounts of type cgroup: what a container sees of its cgroup, in the layout that the host has.
+ *
+ *   v2        one cgroup2 file system (with a cgroup namespace its root is the container's own), else a bind
+ * of the container's directory v1        a tmpfs; in it a directory for each hierarchy, and links for the
+ * names of co-mounted ones (cpu -> cpu,cpuacct) hybrid    the same, and `unified` for the v2 hierarchy that
+ * has no controllers
+ *
+ * With a cgroup namespace the hierarchies are mounted anew; where the kernel refuses that (nested without
+ * rights), and without a namespace, the container's own part of the host's mount is bound. "ro" holds for all
+ * parts, whichever way they came (CVE-2023-25809). What the host has is read from /proc/self/cgroup; a
+ * hierarchy that is mounted nowhere is left out.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/procfs.h"
+#include "namespaces/rootfs_private.h"
+
+#define CGROUP_ROOT "/sys/fs/cgroup"
+#define TMPFS_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+enum { CGROUP_FILE_MAX = 1 << 20 };
+
+/* One line of /proc/self/cgroup. */
+struct hierarchy {
+    const char *directory; /* below /sys/fs/cgroup: "cpu,cpuacct", "systemd", "unified" */
+    const char *options;   /* mount data: "cpu,cpuacct", "none,name=systemd"; NULL for v2 */
+    const char *path;      /* our cgroup in it */
+};
+
+static const char *own_path(const struct rootfs *r, const char *path)
+{
+    return r->options.cgroup_path ? r->options.cgroup_path : path;
+}
+
+/* "4:cpu,cpuacct:/a/b" or "1:name=systemd:/" or "0::/". False for a line that is none. */
+static bool parse_line(struct rootfs *r, char *line, struct hierarchy *h)
+{
+    char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
+
+    if (!path)
+        return false;
+    *path++ = '\0';
+    controllers++;
+    h->path = own_path(r, path);
+    if (!*controllers) {
+        h->directory = "unified";
+        h->options = NULL;
+    } else if (strncmp(controllers, "name=", 5) == 0) {
+        h->directory = controllers + 5;
+        h->options = arena_printf(r->arena, "none,%s", controllers);
+    } else
+        h->directory = h->options = controllers;
+    return *h->directory && !strchr(h->directory, '/');
+}
+
+static const char *host_path(struct rootfs *r, const char *directory, const char *path)
+{
+    return arena_printf(r->arena, CGROUP_ROOT "%s%s%s%s", *directory ? "/" : "", directory,
+                        path[0] == '/' ? "" : "/", path);
+}
+
+/* Flags for a part: the step's own, as a bind takes them. */
+static int bind_part(struct rootfs *r, const struct mount_step *s, const char *source, int target,
+                     struct error *err)
+{
+    struct mount_options o = s->o;
+
+    o.set |= MS_BIND | MS_REC;
+    o.rset = o.set & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    return bind_at(r, AT_FDCWD, source, AT_RECURSIVE, target, &o, err);
+}
+
+static bool refused(void)
+{
+    return errno == EPERM || errno == EBUSY;
+}
+
+static int unified_at(struct rootfs *r, const struct mount_step *s, const char *source, int target,
+                      struct error *err)
+{
+    if (r->options.new_cgroup_namespace) {
+        if (mount_fs_at(r, target, "cgroup", "cgroup2", s->o.set, s->o.data) == 0)
+            return 0;
+        if (!refused())
+            return error_set(err, errno, "mount cgroup2");
+    }
+    return bind_part(r, s, source, target, err);
+}
+
+static int read_own(struct rootfs *r, char **text, struct error *err)
+{
+    if (file_read(procfs_fd(), "self/cgroup", CGROUP_FILE_MAX, r->arena, text, NULL, err) < 0)
+        return error_wrap(err, "read /proc/self/cgroup");
+    return 0;
+}
+
+/* The bind's source is needed even with a namespace, where the mount may be refused; but it costs a read only
+ * then. */
+static int mount_v2(struct rootfs *r, const struct mount_step *s, int target, struct error *err)
+{
+    struct hierarchy h = {.path = "/"};
+    char *text = NULL, *line, *save = NULL;
+
+    if (r->options.new_cgroup_namespace &&
+        mount_fs_at(r, target, "cgroup", "cgroup2", s->o.set, s->o.data) == 0)
+        return 0;
+    if (r->options.new_cgroup_namespace && !refused())
+        return error_set(err, errno, "mount cgroup2");
+    if (!r->options.cgroup_path) {
+        if (read_own(r, &text, err) < 0)
+            return -1;
+        for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+            if (parse_line(r, line, &h) && !h.options)
+                break;
+    } else
+        h.path = r->options.cgroup_path;
+    return bind_part(r, s, host_path(r, "", h.path), target, err);
+}
+
+/* mkdir and open NAME below the tmpfs. */
+static int part_target(int tmpfs, const char *name, struct error *err)
+{
+    if (mkdirat(tmpfs, name, 0755) < 0 && errno != EEXIST)
+        return error_set(err, errno, "make %s", name);
+    int target = openat(tmpfs, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return target < 0 ? error_set(err, errno, "open %s", name) : target;
+}
+
+/* /sys/fs/cgroup/cpu -> cpu,cpuacct, for every name of a co-mounted hierarchy. */
+static int link_names(int tmpfs, const char *directory, struct error *err)
+{
+    char name[256];
+
+    for (const char *p = directory; strchr(directory, ',') && *p;) {
+        size_t n = strcspn(p, ",");
+        if (n > 0 && n < sizeof(name)) {
+            memcpy(name, p, n);
+            name[n] = '\0';
+            if (symlinkat(directory, tmpfs, name) < 0 && errno != EEXIST)
+                return error_set(err, errno, "link %s to %s", name, directory);
+        }
+        p += n + (p[n] == ',');
+    }
+    return 0;
+}
+
+static int mount_part_at(struct rootfs *r, const struct mount_step *s, int target, const struct hierarchy *h,
+                         struct error *err)
+{
+    const char *source = host_path(r, h->directory, h->path);
+
+    if (!h->options)
+        return unified_at(r, s, source, target, err);
+    if (r->options.new_cgroup_namespace) {
+        if (mount_fs_at(r, target, "cgroup", "cgroup", s->o.set, h->options) == 0)
+            return 0;
+        if (!refused())
+            return error_set(err, errno, "mount cgroup %s", h->directory);
+    }
+    return bind_part(r, s, source, target, err);
+}
+
+static int mount_part(struct rootfs *r, const struct mount_step *s, int tmpfs, const struct hierarchy *h,
+                      struct error *err)
+{
+    if (access(host_path(r, h->directory, ""), F_OK) < 0)
+        return 0; /* not mounted on this host */
+    int target = part_target(tmpfs, h->directory, err);
+    if (target < 0)
+        return -1;
+    int result = mount_part_at(r, s, target, h, err);
+    fd_batch_add(&r->batch, target);
+    return result < 0 ? -1 : link_names(tmpfs, h->directory, err);
+}
+
+static int mount_v1(struct rootfs *r, const struct mount_step *s, int tmpfs, struct error *err)
+{
+    char *text, *line, *save = NULL;
+    struct hierarchy h;
+
+    if (read_own(r, &text, err) < 0)
+        return -1;
+    for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        if (parse_line(r, line, &h) && mount_part(r, s, tmpfs, &h, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* The tmpfs that holds the hierarchies; read-only once they are in it. */
+static int mount_tree(struct rootfs *r, const struct mount_step *s, int target, bool empty, struct error *err)
+{
+    const char *data = r->context ? arena_printf(r->arena, "mode=755,%s", r->context) : "mode=755";
+
+    if (mount_fs_at(r, target, "tmpfs", "tmpfs", TMPFS_FLAGS, data) < 0)
+        return error_set(err, errno, "mount a tmpfs for the cgroup hierarchies");
+    _cleanup_(fd_closep) int tmpfs = target_reopen(r, s, O_PATH | O_DIRECTORY);
+    if (tmpfs < 0)
+        return error_set(err, errno, "open the tmpfs for the cgroup hierarchies");
+    if (!empty && mount_v1(r, s, tmpfs, err) < 0)
+        return -1;
+    if ((empty || s->o.set & MS_RDONLY) && mount_raise_flags(tmpfs, MS_RDONLY) < 0)
+        return error_set(err, errno, "make the tmpfs of the cgroup hierarchies read-only");
+    for (size_t i = 0; i < s->o.n_propagation; i++)
+        if (mount_propagation(tmpfs, s->o.propagation[i]) < 0)
+            return error_set(err, errno, "set mount propagation");
+    return 0;
+}
+
+int cgroup_mount(struct rootfs *r, const struct mount_step *s, struct error *err)
+{
+    struct statfs fs = {0};
+    _cleanup_(fd_closep) int target = -1;
+
+    if (target_open(r, s, TARGET_DIR, -1, &target, NULL, err) < 0)
+        return -1;
+    if (statfs(CGROUP_ROOT, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC)
+        return mount_v2(r, s, target, err);
+    bool empty = fs.f_type != TMPFS_MAGIC;
+    if (empty)
+        log_warning("mounts[%zu] (%s): no cgroup hierarchy is mounted at " CGROUP_ROOT
+                    "; the container gets an empty directory",
+                    s->index, s->spec->destination);
+    return mount_tree(r, s, target, empty, err);
+}

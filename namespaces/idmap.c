@@ -1,0 +1,223 @@
+/*
+ * User-namespace id maps (user_namespaces(7)): written for a process that waits in its new user namespace,
+ * and made into a namespace of their own for idmapped mounts.
+ *
+ * Who may write which map: with CAP_SETUID/CAP_SETGID over the parent namespace any; without, only one's own
+ * id, one wide, and the group map only after "deny" went to setgroups; everything else goes through newuidmap
+ * and newgidmap, which read /etc/subuid and /etc/subgid. They are looked for in a fixed PATH, because ours
+ * may be anybody's.
+ */
+#include "namespaces/namespaces.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/file.h"
+#include "base/procfs.h"
+#include "base/syscalls.h"
+
+struct map_kind {
+    const char *file, *helper, *subfile, *json;
+};
+
+static const struct map_kind uid_kind = {"uid_map", "newuidmap", "/etc/subuid", "linux.uidMappings"};
+static const struct map_kind gid_kind = {"gid_map", "newgidmap", "/etc/subgid", "linux.gidMappings"};
+
+bool idmap_to_host(const struct id_maps *maps, uint32_t id, uint32_t *host)
+{
+    if (maps->n == 0) {
+        *host = id;
+        return true;
+    }
+    for (size_t i = 0; i < maps->n; i++) {
+        const struct id_map *m = &maps->v[i];
+        if (id < m->container_id || id - m->container_id >= m->size)
+            continue;
+        if (id - m->container_id > UINT32_MAX - m->host_id)
+            return false;
+        *host = m->host_id + (id - m->container_id);
+        return true;
+    }
+    return false;
+}
+
+static int write_direct(pid_t pid, const struct map_kind *kind, const struct id_maps *maps)
+{
+    struct arena arena = {0};
+    struct buffer text = {.arena = &arena};
+    char path[48];
+
+    for (size_t i = 0; i < maps->n; i++)
+        buffer_printf(&text, "%" PRIu32 " %" PRIu32 " %" PRIu32 "\n", maps->v[i].container_id,
+                      maps->v[i].host_id, maps->v[i].size);
+    snprintf(path, sizeof(path), "%d/%s", pid, kind->file);
+    _cleanup_(fd_closep) int fd = procfs_open(path, O_WRONLY);
+    int result = fd < 0 || write(fd, text.data, text.length) < 0 ? -1 : 0;
+    int saved = errno;
+    arena_free(&arena);
+    errno = saved;
+    return result;
+}
+
+static int deny_setgroups(pid_t pid, struct error *err)
+{
+    char path[48];
+
+    snprintf(path, sizeof(path), "%d/setgroups", pid);
+    return procfs_write(path, "deny", err);
+}
+
+static const char *find_helper(const char *name, char path[64])
+{
+    static const char *const directories[] = {"/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+        snprintf(path, 64, "%s/%s", directories[i], name);
+        if (access(path, X_OK) == 0)
+            return path;
+    }
+    return NULL;
+}
+
+/* Run argv[0], its stderr (first part) in @said without the newline. The exit status, or -1. */
+static int run_helper(char *const argv[], char *said, size_t size)
+{
+    static char *const environment[] = {"PATH=/usr/bin:/bin:/usr/sbin:/sbin", NULL};
+    int pipes[2], status = -1;
+    pid_t pid;
+    posix_spawn_file_actions_t actions;
+
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return -1;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, pipes[1], 2);
+    int code = posix_spawn(&pid, argv[0], &actions, NULL, argv, environment);
+    posix_spawn_file_actions_destroy(&actions);
+    close(pipes[1]);
+    if (code == 0) {
+        size_t n = 0;
+        ssize_t got;
+        while (n < size - 1 && (got = read(pipes[0], said + n, size - 1 - n)) > 0)
+            n += (size_t)got;
+        said[n] = '\0';
+        said[strcspn(said, "\n")] = '\0';
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            ;
+    }
+    close(pipes[0]);
+    errno = code;
+    return code ? -1 : status;
+}
+
+static int write_with_helper(pid_t pid, const struct map_kind *kind, const struct id_maps *maps,
+                             struct error *err)
+{
+    struct arena arena = {0};
+    char path[64], said[256] = "";
+    size_t argc = 0;
+    int result = 0;
+
+    if (!find_helper(kind->helper, path))
+        return error_set(
+            err, 0,
+            "%s: only root may map these ids, and %s is not installed (Debian: apt install uidmap); "
+            "without it one id can be mapped: your own, %u, with size 1",
+            kind->json, kind->helper, kind == &uid_kind ? geteuid() : getegid());
+
+    char **argv = arena_array(&arena, 3 * maps->n + 3, sizeof(*argv));
+    argv[argc++] = path;
+    argv[argc++] = arena_printf(&arena, "%d", pid);
+    for (size_t i = 0; i < maps->n; i++) {
+        argv[argc++] = arena_printf(&arena, "%" PRIu32, maps->v[i].container_id);
+        argv[argc++] = arena_printf(&arena, "%" PRIu32, maps->v[i].host_id);
+        argv[argc++] = arena_printf(&arena, "%" PRIu32, maps->v[i].size);
+    }
+    int status = run_helper(argv, said, sizeof(said));
+    if (status < 0)
+        result = error_set(err, errno, "run %s", path);
+    else if (status != 0) {
+        /* name the first range that is not the caller's own id: that is what is missing in the file */
+        const struct id_map *m = &maps->v[0];
+        uid_t own = kind == &uid_kind ? geteuid() : getegid();
+        for (size_t i = 0; i < maps->n && m->host_id == own && m->size == 1; i++)
+            m = &maps->v[i];
+        result = error_set(err, 0,
+                           "%s: %s; if %s lacks ids %" PRIu32 "-%" PRIu64
+                           " for uid %u, add the line \"%u:%" PRIu32 ":%" PRIu32 "\"",
+                           kind->helper, said[0] ? said : "failed", kind->subfile, m->host_id,
+                           (uint64_t)m->host_id + m->size - 1, getuid(), getuid(), m->host_id, m->size);
+    }
+    arena_free(&arena);
+    return result;
+}
+
+static bool only_own_id(const struct id_maps *maps, uint32_t own)
+{
+    return maps->n == 1 && maps->v[0].size == 1 && maps->v[0].host_id == own;
+}
+
+static int write_map(pid_t pid, const struct map_kind *kind, const struct id_maps *maps, struct error *err)
+{
+    if (maps->n == 0 || write_direct(pid, kind, maps) == 0)
+        return 0;
+    if (errno != EPERM)
+        return error_set(err, errno, "%s: write /proc/%d/%s", kind->json, pid, kind->file);
+    if (kind == &gid_kind && only_own_id(maps, getegid())) {
+        if (deny_setgroups(pid, err) < 0)
+            return error_wrap(err, "%s", kind->json);
+        if (write_direct(pid, kind, maps) == 0)
+            return 0;
+        return error_set(err, errno, "%s: write /proc/%d/%s", kind->json, pid, kind->file);
+    }
+    return write_with_helper(pid, kind, maps, err);
+}
+
+int idmap_write(pid_t pid, const struct id_maps *uids, const struct id_maps *gids, struct error *err)
+{
+    if (write_map(pid, &uid_kind, uids, err) < 0)
+        return -1;
+    return write_map(pid, &gid_kind, gids, err);
+}
+
+int idmap_make_userns(const struct id_maps *uids, const struct id_maps *gids, int *fd, struct error *err)
+{
+    int pipes[2];
+    char path[48];
+
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return error_set(err, errno, "pipe");
+
+    /* No exit signal: the runtime's SIGCHLD handling must not see this child. */
+    pid_t pid = sys_clone3(&(struct clone3_args){.flags = CLONE_NEWUSER});
+    if (pid < 0 && errno == ENOSYS) /* a seccomp filter around us that cannot look into clone3's arguments */
+        pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER, NULL, NULL, NULL, NULL);
+    if (pid == 0) {
+        char byte;
+        close(pipes[1]);
+        _exit(read(pipes[0], &byte, 1) < 0); /* until the parent closes its end, or dies */
+    }
+    close(pipes[0]);
+    if (pid < 0) {
+        int saved = errno;
+        close(pipes[1]);
+        return error_set(err, saved, "create a user namespace for idmapped mounts");
+    }
+    int result = idmap_write(pid, uids, gids, err);
+    if (result == 0) {
+        snprintf(path, sizeof(path), "%d/ns/user", pid);
+        *fd = procfs_open(path, O_RDONLY);
+        if (*fd < 0)
+            result = error_set(err, errno, "open /proc/%s", path);
+    }
+    close(pipes[1]);
+    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+    return result;
+}
