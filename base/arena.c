@@ -89,12 +89,15 @@ void *arena_grow(struct arena *a, void *old, size_t old_size, size_t new_size)
     return p;
 }
 
+char *arena_copy(struct arena *a, const void *data, size_t n)
+{
+    char *copy = take(a, n + 1, 1);
+    return memcpy(copy, data, n);
+}
+
 char *arena_strndup(struct arena *a, const char *s, size_t n)
 {
-    n = strnlen(s, n);
-    char *copy = take(a, n + 1, 1);
-    memcpy(copy, s, n);
-    return copy;
+    return arena_copy(a, s, strnlen(s, n));
 }
 
 char *arena_strdup(struct arena *a, const char *s)

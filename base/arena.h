@@ -21,6 +21,7 @@ void *arena_array(struct arena *a, size_t count, size_t size);        /* checked
 void *arena_grow(struct arena *a, void *old, size_t old_size, size_t new_size); /* in place when it is the last one */
 char *arena_strdup(struct arena *a, const char *s);
 char *arena_strndup(struct arena *a, const char *s, size_t n);
+char *arena_copy(struct arena *a, const void *data, size_t n);         /* n bytes and a NUL */
 char *arena_printf(struct arena *a, const char *fmt, ...) _printf_(2, 3);
 void arena_free(struct arena *a);                                     /* all of it; for tests and fuzzers */
 

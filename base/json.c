@@ -132,10 +132,8 @@ static int text_value(struct reader *r, enum json_type type, const char *text, s
     struct json *value = slot(r);
     if (!value)
         return STOP;
-    if (memchr(text, '\0', length))
-        return refuse(r, "a string may not contain \\u0000");
     value->type = type;
-    value->text = arena_strndup(r->arena, text, length);
+    value->text = arena_copy(r->arena, text, length);
     value->length = length;
     return GO_ON;
 }
@@ -153,12 +151,10 @@ static int on_string(void *ctx, const unsigned char *text, size_t length)
 static int on_key(void *ctx, const unsigned char *text, size_t length)
 {
     struct reader *r = ctx;
-    if (memchr(text, '\0', length))
-        return refuse(r, "a key may not contain \\u0000");
     struct member *m = push(r);
     if (!m)
         return STOP;
-    m->key = arena_strndup(r->arena, (const char *)text, length);
+    m->key = arena_copy(r->arena, text, length);
     m->offset = (uint32_t)yajl_get_bytes_consumed(r->yajl) - 1;
     return GO_ON;
 }
@@ -310,6 +306,8 @@ static int check_escapes(const struct reader *r)
             int low = escaped_unit(p + 6, limit);
             pair = low >= 0xdc00 && low <= 0xdfff;
         }
+        if (unit == 0)
+            return complain(r, (size_t)(p - r->text), "\\u0000 is not allowed: text ends at NUL");
         if (!pair && unit >= 0xd800 && unit <= 0xdfff)
             return complain(r, (size_t)(p - r->text), "half of a surrogate pair: not a character");
         p += pair ? 12 : unit >= 0 ? 6 : 2;

@@ -48,7 +48,7 @@ char *json_writer_end(struct json_writer *w, size_t *length)
     size_t n;
     must(yajl_gen_get_buf(w->gen, &text, &n));
 
-    char *copy = arena_strndup(w->arena, (const char *)text, n);
+    char *copy = arena_copy(w->arena, text, n);
     yajl_gen_free(w->gen);
     w->gen = NULL;
     n = fold_empty(copy, n);

@@ -259,9 +259,11 @@ Test(json, members_and_types)
 Test(json, messages_name_line_column_and_path)
 {
     cr_assert_not(parse("{\n  \"process\": {\n    \"args\": [\"a\", \"\\u0000\"]\n  }\n}"));
-    cr_expect(strncmp(err.message, "test:3:26: process.args[1]: ", 28) == 0, "%s", err.message);
+    cr_expect(strncmp(err.message, "test:3:20: ", 11) == 0, "%s", err.message);
     cr_assert_not(parse("{\n  \"a\": 1\n  \"b\": 2\n}"));
     cr_expect(strncmp(err.message, "test:3:", 7) == 0, "%s", err.message);
+    cr_assert_not(parse("{\"process\": {\"args\": [\"a\", {\"k\": 1, \"k\": 2}]}}"));
+    cr_expect(strstr(err.message, ": process.args[1].k: this key"), "%s", err.message);
     cr_assert_not(parse("{\"a\":\n\n"));
     cr_expect(strncmp(err.message, "test:3:1: ", 10) == 0 && strstr(err.message, "premature EOF"), "%s",
               err.message);
