@@ -43,12 +43,14 @@ void complain_at(struct decoder *d, const struct place *at, const char *fmt, ...
         complain(d->complaints, "%s", text); /* the document itself */
 }
 
-/* "must be a string, got a number": for a wrong type, say the type; for a number, its text. */
+/* "must be a string, got a number": the text of what is short, the type of the rest. */
 static void complain_of_type(struct decoder *d, const struct place *at, const char *wanted,
                              const struct json *json)
 {
     if (json->type == JSON_NUMBER)
         complain_at(d, at, "must be %s, got %.40s", wanted, json->text);
+    else if (json->type == JSON_BOOL)
+        complain_at(d, at, "must be %s, got %s", wanted, json->boolean ? "true" : "false");
     else
         complain_at(d, at, "must be %s, got %s", wanted, json_type_name(json->type));
 }

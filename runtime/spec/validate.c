@@ -143,28 +143,15 @@ static void validate_scheduler(struct spec_complaints *c, const struct spec_sche
         complain(c, "%sscheduler: SCHED_DEADLINE needs 1024 <= runtime <= deadline <= period (ns)", at);
 }
 
-static const char *capability_list(struct arena *a, uint64_t bits)
-{
-    struct buffer b = {.arena = a};
-    for (int i = 0; i < 64; i++)
-        if (bits & UINT64_C(1) << i)
-            buffer_printf(&b, "%s%s", b.length ? ", " : "", capability_name(i));
-    return b.data;
-}
-
-/* The specification wants warnings: an unknown or ungranted capability is no reason to refuse. */
+/* The specification wants warnings: an unknown capability is no reason to refuse. What cannot
+ * be granted is capabilities_apply()'s to warn of. */
 static void warn_of_capabilities(struct arena *a, const struct spec_capabilities *caps, const char *at)
 {
     struct buffer b = {.arena = a};
-    uint64_t beyond = caps->ambient & ~(caps->permitted & caps->inheritable);
     for (size_t i = 0; i < caps->unknown.n; i++)
         buffer_printf(&b, "%s%s", i ? ", " : "", quoted(a, caps->unknown.v[i]));
     if (b.length)
         log_warning("%scapabilities: ignoring unknown capabilities %s", at, b.data);
-    if (beyond)
-        log_warning("%scapabilities.ambient: the kernel grants only what is permitted and inheritable too; "
-                    "ignoring %s",
-                    at, capability_list(a, beyond));
 }
 
 void validate_process(struct spec_complaints *c, const struct spec_process *p, const char *at)
