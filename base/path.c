@@ -217,6 +217,8 @@ static int finish_directory(struct walk *w)
 {
     if (w->goal == GOAL_FILE || (w->goal == GOAL_OPEN && (w->flags & O_CREAT)))
         return fail(w->flags & O_EXCL ? EEXIST : EISDIR);
+    if (w->goal == GOAL_DIRECTORY && w->at >= 0)
+        return steal_fd(&w->at);
     int flags = w->goal == GOAL_OPEN ? w->flags & ~O_NOFOLLOW : O_PATH | O_DIRECTORY;
     return openat(at_fd(w), ".", flags | O_CLOEXEC, w->mode);
 }
