@@ -172,7 +172,8 @@ static int mount_part_at(struct rootfs *r, const struct mount_step *s, int targe
 static int mount_part(struct rootfs *r, const struct mount_step *s, int tmpfs, const struct hierarchy *h,
                       struct error *err)
 {
-    if (access(host_path(r, h->directory, ""), F_OK) < 0)
+    /* v2 is listed wherever the kernel has it; of v1's only those that are in use */
+    if ((!h->options || !r->options.new_cgroup_namespace) && access(host_path(r, h->directory, ""), F_OK) < 0)
         return 0; /* not mounted on this host */
     int target = part_target(tmpfs, h->directory, err);
     if (target < 0)
@@ -209,7 +210,7 @@ static int mount_tree(struct rootfs *r, const struct mount_step *s, int target, 
         return -1;
     if ((empty || s->o.set & MS_RDONLY) && mount_raise_flags(tmpfs, MS_RDONLY) < 0)
         return error_set(err, errno, "make the tmpfs of the cgroup hierarchies read-only");
-    for (size_t i = 0; i < s->o.n_propagation; i++)
+    for (size_t i = 0; i < s->o.n_propagation && !propagation_is_default(r, s); i++)
         if (mount_propagation(tmpfs, s->o.propagation[i]) < 0)
             return error_set(err, errno, "set mount propagation");
     return 0;

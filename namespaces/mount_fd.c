@@ -19,34 +19,41 @@
 #include "base/procfs.h"
 #include "base/syscalls.h"
 
-enum { BATCH_MAX = 64 };
-
 #define ALL_PROPAGATION (MS_SHARED | MS_SLAVE | MS_PRIVATE | MS_UNBINDABLE)
+
+static void close_fds(int low, int high)
+{
+    if (low == high)
+        close(low);
+    else if (syscall(SYS_close_range, low, high, 0) < 0) /* 5.9 */
+        for (int fd = low; fd <= high; fd++)
+            close(fd);
+}
 
 void fd_batch_flush(struct fd_batch *b)
 {
-    if (b->high < b->low)
-        return;
-    if (syscall(SYS_close_range, b->low, b->high, 0) < 0) /* 5.9 */
-        for (int fd = b->low; fd <= b->high; fd++)
-            close(fd);
-    *b = FD_BATCH_EMPTY;
+    int saved = errno;
+
+    for (int i = 0, first = 0; i < b->n; i++) {
+        if (i + 1 < b->n && b->fds[i + 1] == b->fds[i] + 1)
+            continue;
+        close_fds(b->fds[first], b->fds[i]);
+        first = i + 1;
+    }
+    b->n = 0;
+    errno = saved;
 }
 
 void fd_batch_add(struct fd_batch *b, int fd)
 {
     if (fd < 0)
         return;
-    if (b->high >= b->low && fd == b->high + 1)
-        b->high = fd;
-    else if (b->high >= b->low && fd == b->low - 1)
-        b->low = fd;
-    else {
+    if (b->n == FD_BATCH_MAX)
         fd_batch_flush(b);
-        b->low = b->high = fd;
-    }
-    if (b->high - b->low + 1 >= BATCH_MAX)
-        fd_batch_flush(b);
+    int i = b->n++;
+    for (; i > 0 && b->fds[i - 1] > fd; i--)
+        b->fds[i] = b->fds[i - 1];
+    b->fds[i] = fd;
 }
 
 int tree_clone(int dirfd, const char *path, unsigned at_flags)

@@ -11,14 +11,16 @@
 #include "base/error.h"
 #include "namespaces/mount_options.h"
 
-/* Descriptors that are no longer needed, closed by the range. Only what was added is ever closed. */
+enum { FD_BATCH_MAX = 96 };
+
+/* Descriptors that are no longer needed: kept until there are many, so that their numbers run on and a few
+ * ranges close them all. Only what was added is ever closed. */
 struct fd_batch {
-    int low, high; /* empty when high < low */
+    int fds[FD_BATCH_MAX]; /* ascending */
+    int n;
 };
 
-#define FD_BATCH_EMPTY ((struct fd_batch){0, -1})
-
-void fd_batch_add(struct fd_batch *b, int fd);
+void fd_batch_add(struct fd_batch *b, int fd); /* -1 is fine; keeps errno */
 void fd_batch_flush(struct fd_batch *b);
 
 /** A detached copy of the mount (AT_RECURSIVE: and those below) at @path below @dirfd. -1 with errno. */

@@ -363,15 +363,20 @@ static int fs_failed(struct rootfs *r, const struct mount_step *s, int target, c
     return error_set(err, code, "mount %s", s->type);
 }
 
+/* A new mount in a tree where nothing is shared is private already. */
+bool propagation_is_default(const struct rootfs *r, const struct mount_step *s)
+{
+    return s->o.n_propagation == 0 ||
+           (s->o.n_propagation == 1 && s->o.propagation[0] & MS_PRIVATE && !r->shared);
+}
+
 /* What needs the new mount's own descriptor: most mounts do not. */
 static int finish_fs(struct rootfs *r, struct mount_step *s, int target, bool seal, struct error *err)
 {
     bool label = r->label && is_type(s, "mqueue"),
          copy = s->o.extensions & MOUNT_EXT_TMPCOPYUP && is_type(s, "tmpfs");
-    bool quiet =
-        s->o.n_propagation == 1 && s->o.propagation[0] & MS_PRIVATE && !r->shared; /* it is private already */
 
-    if (!seal && !label && !copy && (s->o.n_propagation == 0 || quiet))
+    if (!seal && !label && !copy && propagation_is_default(r, s))
         return 0;
     _cleanup_(fd_closep) int fd = target_reopen(r, s, copy || label ? O_RDONLY | O_DIRECTORY : O_PATH);
     if (fd < 0)
@@ -380,7 +385,7 @@ static int finish_fs(struct rootfs *r, struct mount_step *s, int target, bool se
         return -1;
     if (label && fsetxattr(fd, "security.selinux", r->label, strlen(r->label) + 1, 0) < 0)
         return error_set(err, errno, "label with %s", r->label);
-    for (size_t i = 0; i < s->o.n_propagation && !quiet; i++)
+    for (size_t i = 0; i < s->o.n_propagation && !propagation_is_default(r, s); i++)
         if (mount_propagation(fd, s->o.propagation[i]) < 0)
             return error_set(err, errno, "set mount propagation");
     if (seal)

@@ -144,8 +144,6 @@ static int pivot(struct rootfs *r, struct error *err)
         return error_set(err, errno, "make the old root a slave");
     if (umount2(".", MNT_DETACH) < 0)
         return error_set(err, errno, "detach the old root");
-    if (fchdir(r->root) < 0)
-        return error_set(err, errno, "enter the root");
     return 0;
 }
 

@@ -250,8 +250,7 @@ int rootfs_plan(struct arena *a, const struct spec *spec, const struct rootfs_op
                          .setup_dev = options->new_mount_namespace,
                          .root = -1,
                          .fds_dir = -1,
-                         .null = -1,
-                         .batch = FD_BATCH_EMPTY};
+                         .null = -1};
     if (!spec->root_path || !spec->root_path[0])
         return error_set(err, 0, "root.path: missing");
     r->path = spec->root_path[0] == '/' ? spec->root_path

@@ -79,6 +79,9 @@ int mount_fs_at(struct rootfs *r, int target, const char *source, const char *ty
 int bind_at(struct rootfs *r, int dirfd, const char *source, unsigned at_flags, int target,
             const struct mount_options *o, struct error *err);
 
+/** True when the step asks for the propagation that its mount has anyway. */
+bool propagation_is_default(const struct rootfs *r, const struct mount_step *s);
+
 /* cgroup_mount.c, tmpcopyup.c, devices.c, masks.c, pivot.c */
 int cgroup_mount(struct rootfs *r, const struct mount_step *s, struct error *err);
 int tmpcopyup(int from, int to, struct error *err);

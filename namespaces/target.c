@@ -68,13 +68,14 @@ static int make_last(struct rootfs *r, const char *dest, bool directory)
     }
     memcpy(parent, dest, n);
     parent[n] = '\0';
-    _cleanup_(fd_closep) int dir = path_open_nofollow(r->root, parent, O_PATH | O_DIRECTORY, 0);
+    int dir = path_open_nofollow(r->root, parent, O_PATH | O_DIRECTORY, 0), fd = -1;
     if (dir < 0)
         return -1;
     int made = directory ? mkdirat(dir, name, DIRECTORY_MODE) : mknodat(dir, name, S_IFREG | FILE_MODE, 0);
-    if (made < 0 && errno != EEXIST)
-        return -1;
-    return openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | (directory ? O_DIRECTORY : 0));
+    if (made == 0 || errno == EEXIST)
+        fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | (directory ? O_DIRECTORY : 0));
+    fd_batch_add(&r->batch, dir);
+    return fd;
 }
 
 static int make(struct rootfs *r, const struct mount_step *s, enum target_kind kind, int like, int *out,
