@@ -22,7 +22,7 @@ int seccomp_prepare(struct arena *a, const struct spec_seccomp *profile, const c
                     struct seccomp_filter *out, struct error *err);
 /** Load it into the calling process. *listener is the notify fd or -1. Needs no_new_privs or CAP_SYS_ADMIN.
  */
-int seccomp_load(const struct seccomp_filter *filter, int *listener, struct error *err);
+int seccomp_filter_load(const struct seccomp_filter *filter, int *listener, struct error *err);
 /** Send the listener to listenerPath as the specification's ContainerProcessState with fds ["seccompFd"].
  *  @state_json: the container's state document; @pid: the process the filter is on, host view. */
 int seccomp_send_listener(const struct spec_seccomp *profile, int listener, const char *state_json, pid_t pid,
