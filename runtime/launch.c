@@ -227,7 +227,7 @@ static int load_filter(struct launch *l, struct error *err)
 
     if (!l->seccomp->present)
         return 0;
-    if (seccomp_load(l->seccomp, &listener, err) < 0)
+    if (seccomp_filter_load(l->seccomp, &listener, err) < 0)
         return -1;
     if (listener < 0)
         return 0;
