@@ -162,15 +162,16 @@ static int step_process(struct progress *p, struct error *err)
 
 /* READY: from here on the container exists. A created one outlives hull, and waits for start's byte; init
  * itself holds the fifo open for writing too, so that a start that dies half-way is not taken for an answer.
- */
+ * hull may exit the moment it has said CONTINUE, so its death must not kill any more by then; until then the
+ * end of the socket tells of it. */
 static int step_wait(struct progress *p, struct error *err)
 {
     char go;
     ssize_t n;
 
+    prctl(PR_SET_PDEATHSIG, 0);
     if (sync_send(p->sync, SYNC_READY, 0, err) < 0 || sync_wait_continue(p->sync, err) < 0)
         return -1;
-    prctl(PR_SET_PDEATHSIG, 0);
     if (p->in->fifo < 0)
         return 0;
     close(p->sync);
