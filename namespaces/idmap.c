@@ -189,7 +189,6 @@ int idmap_write(pid_t pid, const struct id_maps *uids, const struct id_maps *gid
 int idmap_make_userns(const struct id_maps *uids, const struct id_maps *gids, int *fd, struct error *err)
 {
     int pipes[2];
-    char path[48];
 
     if (pipe2(pipes, O_CLOEXEC) < 0)
         return error_set(err, errno, "pipe");
@@ -211,10 +210,9 @@ int idmap_make_userns(const struct id_maps *uids, const struct id_maps *gids, in
     }
     int result = idmap_write(pid, uids, gids, err);
     if (result == 0) {
-        snprintf(path, sizeof(path), "%d/ns/user", pid);
-        *fd = procfs_open(path, O_RDONLY);
+        *fd = namespace_open_process(pid, NS_USER);
         if (*fd < 0)
-            result = error_set(err, errno, "open /proc/%s", path);
+            result = error_set(err, errno, "open /proc/%d/ns/user", pid);
     }
     close(pipes[1]);
     while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)

@@ -84,8 +84,10 @@ int namespaces_open(const struct spec_namespace ns[NS_COUNT], int fds[NS_COUNT],
     for (int t = 0; t < NS_COUNT; t++) {
         if (!ns[t].present || !ns[t].path || open_one(t, ns[t].path, &fds[t], err) == 0)
             continue;
-        for (int u = 0; u < t; u++)
+        for (int u = 0; u < t; u++) {
             fd_closep(&fds[u]);
+            fds[u] = -1;
+        }
         return -1;
     }
     return 0;
@@ -120,16 +122,24 @@ int namespaces_join(const int fds[NS_COUNT], int which, struct error *err)
     return left ? join_pass(fds, left, false, &left, err) : 0;
 }
 
-/* setns(2) to one's own user namespace is an error (EINVAL), so it is left out where it is the same. */
-static bool same_namespace(int fd, const char *name)
+int namespace_open_process(pid_t pid, enum namespace_type type)
 {
     char path[32];
-    struct stat a, b;
 
-    snprintf(path, sizeof(path), "self/ns/%s", name);
-    _cleanup_(fd_closep) int own = procfs_open(path, O_RDONLY);
-    return own >= 0 && fstat(own, &a) == 0 && fstat(fd, &b) == 0 && a.st_ino == b.st_ino &&
-           a.st_dev == b.st_dev;
+    /* the last step is a magic link, which procfs_open() rightly refuses to follow */
+    snprintf(path, sizeof(path), "%d/ns", pid);
+    _cleanup_(fd_closep) int directory = procfs_open(path, O_PATH | O_DIRECTORY);
+    return directory < 0 ? -1 : openat(directory, types[type].proc, O_RDONLY | O_CLOEXEC);
+}
+
+/* setns(2) to one's own user namespace is an error (EINVAL), so it is left out where it is the same. */
+static bool is_own(int fd, enum namespace_type type)
+{
+    struct stat a, b;
+    _cleanup_(fd_closep) int directory = procfs_open("self/ns", O_PATH | O_DIRECTORY);
+
+    return directory >= 0 && fstatat(directory, types[type].proc, &a, 0) == 0 && fstat(fd, &b) == 0 &&
+           a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
 static int join_process_files(pid_t pid, int which, struct error *err)
@@ -139,15 +149,13 @@ static int join_process_files(pid_t pid, int which, struct error *err)
     for (int t = 0; t < NS_COUNT; t++)
         fds[t] = -1;
     for (int t = 0; t < NS_COUNT && result == 0; t++) {
-        char path[48];
         if (!(which & types[t].flag))
             continue;
-        snprintf(path, sizeof(path), "%d/ns/%s", pid, types[t].proc);
-        fds[t] = procfs_open(path, O_RDONLY);
+        fds[t] = namespace_open_process(pid, t);
         if (fds[t] < 0)
-            result = error_set(err, errno, "open /proc/%s", path);
-        else if (t == NS_USER && same_namespace(fds[t], "user"))
-            fd_closep(&fds[t]);
+            result = error_set(err, errno, "open /proc/%d/ns/%s", pid, types[t].proc);
+        else if (t == NS_USER && is_own(fds[t], t))
+            close(steal_fd(&fds[t]));
     }
     if (result == 0)
         result = namespaces_join(fds, which, err);

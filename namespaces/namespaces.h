@@ -23,6 +23,9 @@ int namespaces_open(const struct spec_namespace ns[NS_COUNT], int fds[NS_COUNT],
 /** setns(2) to each fd >= 0 whose type's clone flag is in @which, in the right order. */
 int namespaces_join(const int fds[NS_COUNT], int which, struct error *err);
 
+/** Open a namespace of a live process (/proc/PID/ns/...), by the checked procfs. -1 with errno. */
+int namespace_open_process(pid_t pid, enum namespace_type type);
+
 /** Join namespaces (CLONE_NEW* in @which) of a live process: setns on the pidfd (5.8), or file by file
  * before. */
 int namespaces_join_process(int pidfd, pid_t pid, int which, struct error *err);

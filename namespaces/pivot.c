@@ -43,8 +43,9 @@ int rootfs_open(struct rootfs *r, struct error *err)
     return r->options.new_mount_namespace ? mounts_open(r, err) : 0;
 }
 
-/* rootfsPropagation=shared leaves the mount that holds the root shared, and what we attach to it would appear
- * on the host. Walk up to where a mount begins: that is the first place where its propagation can be set. */
+/* rootfsPropagation=shared (or one that is for "/" alone) leaves the mount that holds the root shared, and
+ * what we attach to it would appear on the host. Walk up to where a mount begins: that is the first place
+ * where its propagation can be set. */
 static int make_parent_private(const char *path, struct error *err)
 {
     _cleanup_(fd_closep) int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -71,7 +72,7 @@ static int set_host_propagation(struct rootfs *r, struct error *err)
     if (mount(NULL, "/", NULL, flags, NULL) < 0)
         return error_set(err, errno, "set the propagation of /%s",
                          errno == EINVAL ? " (it is no mount point: hull cannot run in a plain chroot)" : "");
-    return flags & MS_SHARED ? make_parent_private(r->path, err) : 0;
+    return r->shared ? make_parent_private(r->path, err) : 0;
 }
 
 /* Without open_tree(2): bind over itself by name, and open what is there then. */

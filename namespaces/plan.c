@@ -220,7 +220,7 @@ static int plan_propagation(struct rootfs *r, struct error *err)
     if (!name || !name[0])
         return 0;
     r->propagation = mount_propagation_from_name(name);
-    r->shared = r->propagation & MS_SHARED;
+    r->shared = r->propagation & MS_SHARED || !(r->propagation & MS_REC); /* "slave" changes / alone */
     return r->propagation
                ? 0
                : error_set(err, 0,

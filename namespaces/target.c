@@ -59,6 +59,7 @@ static int wants_directory(enum target_kind kind, int like, struct error *err)
 static int make_last(struct rootfs *r, const char *dest, bool directory)
 {
     char parent[PATH_MAX];
+    struct stat st;
     const char *name = strrchr(dest, '/') + 1;
     size_t n = (size_t)(name - dest);
 
@@ -75,6 +76,12 @@ static int make_last(struct rootfs *r, const char *dest, bool directory)
     if (made == 0 || errno == EEXIST)
         fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC | (directory ? O_DIRECTORY : 0));
     fd_batch_add(&r->batch, dir);
+    if (fd >= 0 && !directory && fstat(fd, &st) == 0 &&
+        S_ISLNK(st.st_mode)) { /* a link that leads nowhere yet */
+        close(fd);
+        errno = ELOOP;
+        return -1;
+    }
     return fd;
 }
 
@@ -82,19 +89,15 @@ static int make(struct rootfs *r, const struct mount_step *s, enum target_kind k
                 struct error *err)
 {
     int directory = wants_directory(kind, like, err);
-    struct stat st;
 
     if (directory < 0)
         return -1;
     _cleanup_(fd_closep) int fd = make_last(r, s->dest, directory);
     if (fd >= 0) {
-        /* a regular file was just made; whatever else stands there now was put there behind our back */
-        if (!directory && (fstat(fd, &st) < 0 || S_ISLNK(st.st_mode) || S_ISDIR(st.st_mode)))
-            return error_set(err, ELOOP, "create the target");
         *out = steal_fd(&fd);
         return 0;
     }
-    if (errno != ENOENT && errno != ELOOP)
+    if (errno != ENOENT && errno != ELOOP && errno != ENOTDIR)
         return error_set(err, errno, "create the target");
 
     /* parents are missing, or links are on the way */
