@@ -116,6 +116,27 @@ static int run_helper(char *const argv[], char *said, size_t size)
     return code ? -1 : status;
 }
 
+/* The helper says which range it does not like; say what to do about it. */
+static int helper_refused(const struct map_kind *kind, const struct id_maps *maps, const char *said,
+                          struct error *err)
+{
+    const struct id_map *m = &maps->v[0];
+    uint32_t own = kind == &uid_kind ? geteuid() : getegid();
+    size_t n = strlen(kind->helper);
+
+    if (strncmp(said, kind->helper, n) == 0 && said[n] == ':' && said[n + 1] == ' ')
+        said += n + 2;
+    if (!strstr(said, "not allowed"))
+        return error_set(err, 0, "%s: %s", kind->helper, said[0] ? said : "failed without a word");
+    for (size_t i = 0; i < maps->n && m->host_id == own && m->size == 1; i++) /* that one needs no line */
+        m = &maps->v[i];
+    return error_set(err, 0,
+                     "%s: %s: ids %" PRIu32 "-%" PRIu64
+                     " are not in %s for user %u; add the line \"%u:%" PRIu32 ":%" PRIu32 "\"",
+                     kind->helper, said, m->host_id, (uint64_t)m->host_id + m->size - 1, kind->subfile,
+                     getuid(), getuid(), m->host_id, m->size);
+}
+
 static int write_with_helper(pid_t pid, const struct map_kind *kind, const struct id_maps *maps,
                              struct error *err)
 {
@@ -142,18 +163,8 @@ static int write_with_helper(pid_t pid, const struct map_kind *kind, const struc
     int status = run_helper(argv, said, sizeof(said));
     if (status < 0)
         result = error_set(err, errno, "run %s", path);
-    else if (status != 0) {
-        /* name the first range that is not the caller's own id: that is what is missing in the file */
-        const struct id_map *m = &maps->v[0];
-        uid_t own = kind == &uid_kind ? geteuid() : getegid();
-        for (size_t i = 0; i < maps->n && m->host_id == own && m->size == 1; i++)
-            m = &maps->v[i];
-        result = error_set(err, 0,
-                           "%s: %s; if %s lacks ids %" PRIu32 "-%" PRIu64
-                           " for uid %u, add the line \"%u:%" PRIu32 ":%" PRIu32 "\"",
-                           kind->helper, said[0] ? said : "failed", kind->subfile, m->host_id,
-                           (uint64_t)m->host_id + m->size - 1, getuid(), getuid(), m->host_id, m->size);
-    }
+    else if (status != 0)
+        result = helper_refused(kind, maps, said, err);
     arena_free(&arena);
     return result;
 }

@@ -314,7 +314,9 @@ static int mqueue_fallback(struct rootfs *r, const struct mount_step *s, int tar
     if (r->spec->linux_.namespaces[NS_IPC].present)
         return error_set(err, EPERM, "mount mqueue");
     if (bind_host(r, "/dev/mqueue", target, MS_NOSUID | MS_NODEV | MS_NOEXEC, err) < 0)
-        return -1;
+        return error_wrap(
+            err,
+            "a new mqueue needs an ipc namespace of the container's own, and the outer one cannot be shown");
     log_warning(
         "mounts[%zu] (%s): a new mqueue may not be mounted here; the outer /dev/mqueue is shown instead",
         s->index, s->spec->destination);

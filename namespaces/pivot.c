@@ -181,9 +181,14 @@ static int hide_mount(const char *path, struct error *err)
  * mount new ones without any mask. So they go first. */
 static int hide_old_proc(struct rootfs *r, struct error *err)
 {
-    char *text, *line, *save = NULL;
-    size_t n = strlen(r->path);
+    char *text, *line, *save = NULL, name[32], root[PATH_MAX];
 
+    /* the root's path as mountinfo writes it, whatever links root.path went through */
+    snprintf(name, sizeof(name), "self/fd/%d", r->root);
+    ssize_t n = readlinkat(procfs_fd(), name, root, sizeof(root) - 1);
+    if (n < 0)
+        return error_set(err, errno, "find the path of %s", r->path);
+    root[n] = '\0';
     if (file_read(procfs_fd(), "self/mountinfo", MOUNTINFO_MAX, r->arena, &text, NULL, err) < 0)
         return -1;
     for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
@@ -196,7 +201,7 @@ static int hide_old_proc(struct rootfs *r, struct error *err)
             continue;
         point[strcspn(point, " ")] = '\0';
         unescape(point);
-        if (strncmp(point, r->path, n) == 0 && (point[n] == '/' || point[n] == '\0'))
+        if (strncmp(point, root, (size_t)n) == 0 && (point[n] == '/' || point[n] == '\0'))
             continue;
         if (hide_mount(point, err) < 0)
             return -1;
