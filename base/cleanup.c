@@ -9,6 +9,7 @@ void fd_closep(int *fd)
         return;
     int saved = errno;
     close(*fd);
+    *fd = -1; /* closed by hand before its scope ends, it is not closed twice */
     errno = saved;
 }
 

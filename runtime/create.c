@@ -136,10 +136,10 @@ static int load_bundle(struct creation *c, struct error *err)
 {
     struct arena *a = c->rt->arena;
     const char *bundle = path_absolute(a, c->o->bundle ? c->o->bundle : ".");
-    _cleanup_(fd_closep) int dir = open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_(fd_closep) int dir = bundle ? open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
 
     if (dir < 0)
-        return error_set(err, errno, "bundle %s", bundle);
+        return error_set(err, errno, "bundle %s", bundle ? bundle : "in the current directory");
     if (spec_load(a, dir, c->o->config ? c->o->config : "config.json", &c->spec, err) < 0)
         return -1;
     c->container = (struct container){.id = (char *)c->o->id,
@@ -176,7 +176,7 @@ static int plan(struct creation *c, struct error *err)
     struct rootfs_options options = {.bundle = c->container.bundle,
                                      .no_pivot = c->o->no_pivot,
                                      .user_namespace = ns[NS_USER].present,
-                                     .new_mount_namespace = ns[NS_MOUNT].present,
+                                     .new_mount_namespace = ns[NS_MOUNT].present && !ns[NS_MOUNT].path,
                                      .new_cgroup_namespace = ns[NS_CGROUP].present && !ns[NS_CGROUP].path,
                                      .new_network_namespace = ns[NS_NETWORK].present && !ns[NS_NETWORK].path,
                                      .rootless = c->rt->rootless};
@@ -236,6 +236,7 @@ static int start_init(struct creation *c, struct error *err)
     c->init.options = c->o;
     c->init.container = &c->container;
     c->init.console_socket = c->console_socket;
+    c->init.state_dir = c->state_dir;
     c->init.namespaces = c->extra.namespaces;
     c->spawn.uid_maps = &l->uid_mappings;
     c->spawn.gid_maps = &l->gid_mappings;
@@ -261,7 +262,7 @@ static int add_devices(struct creation *c, struct error *err)
         return -1;
     if (l->n_net_devices == 0)
         return 0;
-    netns = procfs_open(arena_printf(c->rt->arena, "%d/ns/net", c->process.pid), O_RDONLY);
+    netns = openat(procfs_fd(), arena_printf(c->rt->arena, "%d/ns/net", c->process.pid), O_RDONLY | O_CLOEXEC);
     if (netns < 0)
         return error_set(err, errno, "open the container's network namespace");
     return net_devices_move(l->net_devices, l->n_net_devices, netns, err);

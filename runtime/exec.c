@@ -163,7 +163,8 @@ static int hold_container(struct execution *e, struct error *err)
     e->spawn.join_flags = e->extra.namespaces;
     if (e->extra.namespaces & CLONE_NEWNS)
         return 0;
-    e->root = procfs_open(arena_printf(e->rt->arena, "%d/root", e->container.pid), O_PATH | O_DIRECTORY);
+    e->root = openat(procfs_fd(), arena_printf(e->rt->arena, "%d/root", e->container.pid),
+                     O_PATH | O_DIRECTORY | O_CLOEXEC);
     return e->root < 0 ? error_set(err, errno, "open the container's root") : 0;
 }
 

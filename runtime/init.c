@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/procfs.h"
@@ -39,6 +40,8 @@ static bool has_new(const struct progress *p, enum namespace_type type)
 
 static int step_session(struct progress *p, struct error *err)
 {
+    close(p->in->state_dir);
+    umask(0); /* modes of what is made are exact; launch.c sets the process's */
     if (setsid() < 0 && errno != EPERM)
         return error_set(err, errno, "setsid");
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
@@ -176,6 +179,7 @@ static int step_wait(struct progress *p, struct error *err)
         return 0;
     close(p->sync);
     p->sync = -1;
+    procfs_reset(); /* the host's; whoever waits here holds nothing of the host that it can do without */
     do {
         n = read(p->in->fifo, &go, 1);
     } while (n < 0 && errno == EINTR);

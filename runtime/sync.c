@@ -80,9 +80,10 @@ static int check_signals(int signal_fd, struct error *err)
     case SIGTERM:
     case SIGHUP:
     case SIGQUIT:
+        error_set(err, 0, "interrupted by %s", signal_name((int)info.ssi_signo));
         if (err)
             err->exit_code = 128 + (int)info.ssi_signo;
-        return error_set(err, 0, "interrupted by %s", signal_name((int)info.ssi_signo));
+        return -1;
     default:
         return 0;
     }
