@@ -23,6 +23,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "runtime/intelrdt.h"
 #include "runtime/process.h"
 
 #ifndef RDTGROUP_SUPER_MAGIC
@@ -105,7 +106,7 @@ static void buffer_add_lines(struct buffer *b, const struct spec_intel_rdt *r)
         buffer_printf(b, "%s\n", r->schemata.v[i]);
 }
 
-/* "0" when @text has the number of another spelling: resctrl pads and wants hexadecimal masks. */
+/* Numbers are equal but for leading zeros (resctrl pads) and the case of hexadecimal masks. */
 static bool same_value(const char *a, size_t a_length, const char *b, size_t b_length)
 {
     while (a_length > 1 && *a == '0')
@@ -138,7 +139,7 @@ static bool schemata_has(const char *schemata, const char *resource, size_t reso
 }
 
 /* Each "RES:dom=val;dom=val" line of @wanted must be what the group has. */
-static bool schemata_match(const char *schemata, const char *wanted)
+bool intel_rdt_schemata_match(const char *schemata, const char *wanted)
 {
     for (const char *line = wanted; *line; line += strcspn(line, "\n"), line += *line == '\n') {
         const char *resource = line + strspn(line, " \t");
@@ -161,7 +162,7 @@ static int schemata_compare(const struct group *g, struct arena *a, const char *
 
     if (file_read(g->root, group_path(g, false, "schemata", path), SCHEMATA_MAX, a, &now, NULL, err) < 0)
         return error_wrap(err, "linux.intelRdt.closID \"%s\"", g->clos);
-    if (!schemata_match(now, wanted))
+    if (!intel_rdt_schemata_match(now, wanted))
         return error_set(err, 0,
                          "linux.intelRdt.closID: group \"%s\" exists with another schemata: it has\n%sbut "
                          "asked for is\n%s",
