@@ -12,12 +12,13 @@
  * balanced tree of >= comparisons.
  *
  *   ld arch;  jeq A1 -> section 1;  jeq A2 -> section 2;  ...  section of any other architecture
- *   section:  ld nr;  tree of jge;  leaves
+ *   section:  ld nr;  tree of jge and jeq;  leaves
  *
  * This is exact over all 2^32 numbers and all architectures; the unit test runs both programs against each
  * other. A program that has a form which this file does not know is left as it is.
  */
 #include <errno.h>
+#include <limits.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@
 #include "base/cleanup.h"
 #include "runtime/seccomp_private.h"
 
-enum { ARCHITECTURES = 16 };
+enum { ARCHITECTURES = 16, EXCEPTIONS = 4 };
 enum { NR = offsetof(struct seccomp_data, nr), ARCH = offsetof(struct seccomp_data, arch), JUMP_MAX = 255 };
 
 enum {
@@ -50,10 +51,17 @@ struct span { /* numbers from `first` up to the next span's */
     unsigned leaf;
 };
 
+/* 1 + 2 * exceptions spans: a range with one leaf, but for single numbers in it, the spans at odd places. */
+struct segment {
+    const struct span *spans;
+    unsigned exceptions;
+};
+
 struct section {
     uint32_t arch;
     struct span *spans;
-    unsigned n, size; /* size: instructions */
+    struct segment *segments;
+    unsigned n_spans, n;
 };
 
 struct builder {
@@ -70,6 +78,7 @@ struct builder {
     unsigned *leaf_at; /* scratch of block_layout() */
     struct sock_filter *out;
     unsigned n;
+    bool failed;
 };
 
 /* Where a run of the program stands. `known`: the accumulator is `a`, else it came from an argument. */
@@ -293,10 +302,25 @@ static bool section_find(struct builder *b, struct section *s)
         unsigned leaf;
         if (!leaf_of(b, s->arch, b->firsts[i], &leaf))
             return false;
-        if (s->n == 0 || s->spans[s->n - 1].leaf != leaf)
-            s->spans[s->n++] = (struct span){b->firsts[i], leaf};
+        if (s->n_spans == 0 || s->spans[s->n_spans - 1].leaf != leaf)
+            s->spans[s->n_spans++] = (struct span){b->firsts[i], leaf};
     }
     return true;
+}
+
+/* A single number costs one == comparison instead of two >=; but a chain of them is walked one by one. */
+static void section_segment(struct builder *b, struct section *s)
+{
+    s->segments = arena_new_n(b->arena, s->n_spans, struct segment);
+    for (unsigned i = 0; i < s->n_spans; s->n++) {
+        const struct span *spans = s->spans + i;
+        unsigned left = s->n_spans - i, n = 0;
+        while (n < EXCEPTIONS && 2 * n + 2 < left && spans[2 * n + 2].leaf == spans->leaf &&
+               spans[2 * n + 2].first - spans[2 * n + 1].first == 1)
+            n++;
+        s->segments[s->n] = (struct segment){spans, n};
+        i += 1 + 2 * n;
+    }
 }
 
 /* --- the new program --------------------------------------------------------------------------------------
@@ -309,56 +333,88 @@ static void emit(struct builder *b, struct sock_filter i)
     b->n++;
 }
 
-/* A block is a tree whose every jump reaches: its comparisons in preorder, then each of its leaves once.
- * Returns its size;
- * @at[leaf] becomes the place of the leaf in it. */
-static unsigned block_layout(const struct builder *b, const struct span *spans, unsigned n, unsigned *at)
+static unsigned comparisons(const struct segment *segments, unsigned n)
 {
-    unsigned size = n - 1;
+    unsigned count = n - 1;
 
     for (unsigned i = 0; i < n; i++)
-        at[spans[i].leaf] = 0;
-    for (unsigned i = 0; i < n; i++) {
+        count += segments[i].exceptions;
+    return count;
+}
+
+/* The spans of all of @segments; they lie side by side. */
+static unsigned span_count(const struct segment *segments, unsigned n)
+{
+    return (unsigned)(segments[n - 1].spans - segments[0].spans) + 1 + 2 * segments[n - 1].exceptions;
+}
+
+#define NOWHERE UINT_MAX
+
+/* A block is a tree whose every jump reaches: its comparisons in preorder, then each of its leaves once.
+ * Returns its size; leaf_at[leaf] becomes the place of the leaf in it. */
+static unsigned block_layout(struct builder *b, const struct segment *segments, unsigned n)
+{
+    const struct span *spans = segments->spans;
+    unsigned size = comparisons(segments, n), n_spans = span_count(segments, n);
+
+    for (unsigned i = 0; i < n_spans; i++)
+        b->leaf_at[spans[i].leaf] = NOWHERE;
+    for (unsigned i = 0; i < n_spans; i++) {
         unsigned leaf = spans[i].leaf;
-        if (at[leaf] || size == 0)
+        if (b->leaf_at[leaf] != NOWHERE)
             continue;
-        at[leaf] = size;
+        b->leaf_at[leaf] = size;
         size += b->leaves[leaf].n;
     }
-    return size ? size : b->leaves[spans[0].leaf].n;
+    return size;
 }
 
-/* Where the tree over @n spans begins whose comparisons would stand at @position: at its one leaf, if it has
- * no comparison. */
-static unsigned subtree_at(const struct span *spans, unsigned n, const unsigned *at, unsigned position)
+/* Where the tree begins whose comparisons would stand at @position: at its one leaf, if it has no comparison.
+ */
+static unsigned subtree_at(const struct builder *b, const struct segment *segments, unsigned n,
+                           unsigned position)
 {
-    return n == 1 ? at[spans[0].leaf] : position;
+    return comparisons(segments, n) ? position : b->leaf_at[segments->spans->leaf];
 }
 
-/* jge FIRST-OF-RIGHT -> right half, else left half. A tree over n spans has n - 1 comparisons. */
-static void block_emit_tree(struct builder *b, const struct span *spans, unsigned n, const unsigned *at,
-                            unsigned position)
+/* All but leaves of hundreds of instructions are in reach; with those the program stays as it is. */
+static void emit_comparison(struct builder *b, uint16_t code, uint32_t k, unsigned position, unsigned yes,
+                            unsigned no)
 {
+    unsigned jt = yes - position - 1, jf = no - position - 1;
+
+    b->failed |= jt > JUMP_MAX || jf > JUMP_MAX;
+    emit(b, (struct sock_filter)BPF_JUMP(code, k, (uint8_t)jt, (uint8_t)jf));
+}
+
+/* jge FIRST-OF-RIGHT -> right half, else left half; in the end, jeq EXCEPTION -> its leaf. */
+static void block_emit_tree(struct builder *b, const struct segment *segments, unsigned n, unsigned position)
+{
+    const struct span *spans = segments->spans;
     unsigned half = n / 2;
 
-    if (n == 1)
+    if (n == 1) {
+        for (unsigned e = 1, last = segments->exceptions; e <= last; e++, position++)
+            emit_comparison(b, JEQ, spans[2 * e - 1].first, position, b->leaf_at[spans[2 * e - 1].leaf],
+                            e < last ? position + 1 : b->leaf_at[spans->leaf]);
         return;
-    unsigned left = subtree_at(spans, half, at, position + 1);
-    unsigned right = subtree_at(spans + half, n - half, at, position + half);
-    emit(b, (struct sock_filter)BPF_JUMP(JGE, spans[half].first, (uint8_t)(right - position - 1),
-                                         (uint8_t)(left - position - 1)));
-    block_emit_tree(b, spans, half, at, position + 1);
-    block_emit_tree(b, spans + half, n - half, at, position + half);
+    }
+    unsigned left = position + 1, right = left + comparisons(segments, half);
+    emit_comparison(b, JGE, segments[half].spans->first, position,
+                    subtree_at(b, segments + half, n - half, right), subtree_at(b, segments, half, left));
+    block_emit_tree(b, segments, half, left);
+    block_emit_tree(b, segments + half, n - half, right);
 }
 
-static void block_emit(struct builder *b, const struct span *spans, unsigned n, const unsigned *at)
+static void block_emit(struct builder *b, const struct segment *segments, unsigned n)
 {
-    unsigned position = n - 1;
+    const struct span *spans = segments->spans;
+    unsigned position = comparisons(segments, n), n_spans = span_count(segments, n);
 
-    block_emit_tree(b, spans, n, at, 0);
-    for (unsigned i = 0; i < n; i++) {
+    block_emit_tree(b, segments, n, 0);
+    for (unsigned i = 0; i < n_spans; i++) {
         const struct leaf *leaf = &b->leaves[spans[i].leaf];
-        if (n > 1 && at[spans[i].leaf] != position)
+        if (b->leaf_at[spans[i].leaf] != position)
             continue; /* it stands before, for an earlier span */
         for (unsigned k = 0; k < leaf->n; k++)
             emit(b, leaf->code[k]);
@@ -367,45 +423,45 @@ static void block_emit(struct builder *b, const struct span *spans, unsigned n, 
 }
 
 /* Trees that are too large for one block are split, and may need a long jump over their left half. */
-static unsigned tree_size(const struct builder *b, const struct span *spans, unsigned n)
+static unsigned tree_size(struct builder *b, const struct segment *segments, unsigned n)
 {
-    unsigned block = block_layout(b, spans, n, b->leaf_at);
+    unsigned block = block_layout(b, segments, n), left;
 
     if (n == 1 || block <= JUMP_MAX + 1)
         return block;
-    unsigned left = tree_size(b, spans, n / 2);
-    return (left <= JUMP_MAX ? 1 : 2) + left + tree_size(b, spans + n / 2, n - n / 2);
+    left = tree_size(b, segments, n / 2);
+    return (left <= JUMP_MAX ? 1 : 2) + left + tree_size(b, segments + n / 2, n - n / 2);
 }
 
-static void tree_emit(struct builder *b, const struct span *spans, unsigned n)
+static void tree_emit(struct builder *b, const struct segment *segments, unsigned n)
 {
     unsigned left, half = n / 2;
 
-    if (block_layout(b, spans, n, b->leaf_at) <= JUMP_MAX + 1 || n == 1) {
-        block_emit(b, spans, n, b->leaf_at);
+    if (block_layout(b, segments, n) <= JUMP_MAX + 1 || n == 1) {
+        block_emit(b, segments, n);
         return;
     }
-    left = tree_size(b, spans, half);
+    left = tree_size(b, segments, half);
     if (left <= JUMP_MAX) {
-        emit(b, (struct sock_filter)BPF_JUMP(JGE, spans[half].first, (uint8_t)left, 0));
+        emit_comparison(b, JGE, segments[half].spans->first, 0, left + 1, 1);
     } else {
-        emit(b, (struct sock_filter)BPF_JUMP(JGE, spans[half].first, 0, 1));
+        emit_comparison(b, JGE, segments[half].spans->first, 0, 1, 2);
         emit(b, (struct sock_filter)BPF_STMT(JUMP, left));
     }
-    tree_emit(b, spans, half);
-    tree_emit(b, spans + half, n - half);
+    tree_emit(b, segments, half);
+    tree_emit(b, segments + half, n - half);
 }
 
-static unsigned section_size(const struct builder *b, const struct section *s)
+static unsigned section_size(struct builder *b, const struct section *s)
 {
-    return (s->n > 1) + tree_size(b, s->spans, s->n);
+    return (s->n_spans > 1) + tree_size(b, s->segments, s->n);
 }
 
 static void section_emit(struct builder *b, const struct section *s)
 {
-    if (s->n > 1)
+    if (s->n_spans > 1)
         emit(b, (struct sock_filter)BPF_STMT(LOAD, NR));
-    tree_emit(b, s->spans, s->n);
+    tree_emit(b, s->segments, s->n);
 }
 
 /* Sections in order, the one of any other architecture last; @n counts it. Jumps may have to be long. */
@@ -479,11 +535,12 @@ bool seccomp_tree_build(struct arena *a, const struct sock_fprog *in, const stru
         sections[i].arch = i < b.n_archs ? b.archs[i] : other_architecture(&b);
         if (!section_find(&b, &sections[i]))
             return false;
+        section_segment(&b, &sections[i]);
     }
     b.leaf_at = arena_new_n(a, b.n_leaves, unsigned);
     b.out = arena_new_n(a, BPF_MAXINSNS, struct sock_filter);
     program_emit(&b, sections, n);
-    if (b.n > BPF_MAXINSNS)
+    if (b.failed || b.n > BPF_MAXINSNS)
         return false;
     *out = (struct sock_fprog){.len = (unsigned short)b.n, .filter = b.out};
     return true;
