@@ -26,7 +26,7 @@
 #endif
 
 /* Raised with every change that makes another program of the same profile. */
-#define GENERATOR "hull-seccomp-1"
+#define GENERATOR "hull-seccomp-2"
 
 /* TSYNC brings other threads in line, and a process about to execve has none: nothing is to be done for it.
  */

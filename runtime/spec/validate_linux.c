@@ -160,6 +160,18 @@ static bool is_device_name(const char *s)
     return true;
 }
 
+/* "eth%d": the kernel fills in the first number that is free. */
+static bool is_template(const char *s)
+{
+    size_t n = strlen(s);
+    return n > 2 && n < IFNAMSIZ && !strcmp(s + n - 2, "%d");
+}
+
+static bool is_target_name(struct arena *a, const char *s)
+{
+    return is_device_name(is_template(s) ? arena_strndup(a, s, strlen(s) - 2) : s);
+}
+
 static const char *target_name(const struct spec_net_device *d)
 {
     return d->container_name ? d->container_name : d->host_name;
@@ -177,13 +189,13 @@ static void validate_net_devices(struct spec_complaints *c, const struct spec_li
                      "linux.netDevices[%s]: not a device name (1 to 15 bytes; no \"/\", \":\", \"%%\" or "
                      "white space)",
                      host);
-        if (d->container_name && !is_device_name(d->container_name))
+        if (d->container_name && !is_target_name(c->arena, d->container_name))
             complain(c,
                      "linux.netDevices[%s].name: not a device name (1 to 15 bytes; no \"/\", \":\", \"%%\" "
-                     "or white space): %s",
+                     "or white space; \"%%d\" may end it): %s",
                      host, quoted(c->arena, d->container_name));
         for (size_t j = 0; j < i; j++)
-            if (!strcmp(target_name(d), target_name(&l->net_devices[j]))) {
+            if (!is_template(target_name(d)) && !strcmp(target_name(d), target_name(&l->net_devices[j]))) {
                 complain(c, "linux.netDevices[%s].name: %s is the name of a second device too", host,
                          quoted(c->arena, target_name(d)));
                 break;
@@ -197,8 +209,10 @@ static void validate_net_devices(struct spec_complaints *c, const struct spec_li
 static void validate_intel_rdt(struct spec_complaints *c, const struct spec_intel_rdt *r)
 {
     const char *id = r->clos_id;
-    if (id && (!strcmp(id, ".") || !strcmp(id, "..") || strchr(id, '/')))
-        complain(c, "linux.intelRdt.closID: must be a plain directory name, got %s", quoted(c->arena, id));
+    if (id && strcmp(id, "/") && (!strcmp(id, ".") || !strcmp(id, "..") || strchr(id, '/')))
+        complain(c,
+                 "linux.intelRdt.closID: must be a plain directory name, or \"/\" for the root group, got %s",
+                 quoted(c->arena, id));
 }
 
 /* set_mempolicy(2): which modes take nodes. */

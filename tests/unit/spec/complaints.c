@@ -302,8 +302,10 @@ Test(spec_complaints, devices)
         {LINUX, NS(NS_OF("network")) ",\"netDevices\":{\"a/b\":{}}", BAD_DEVICE("a/b", "")},
         {LINUX, NS(NS_OF("network")) ",\"netDevices\":{\"0123456789abcdef\":{}}",
          BAD_DEVICE("0123456789abcdef", "")},
-        {LINUX, NS(NS_OF("network")) ",\"netDevices\":{\"a\":{\"name\":\"b%d\"}}",
-         BAD_DEVICE("a", ".name") ": \"b%d\""},
+        {LINUX, NS(NS_OF("network")) ",\"netDevices\":{\"a\":{\"name\":\"b%dc\"}}",
+         "linux.netDevices[\"a\"].name: not a device name (1 to 15 bytes; no \"/\", \":\", \"%\" or white "
+         "space; "
+         "\"%d\" may end it): \"b%dc\""},
         {LINUX, NS(NS_OF("network")) ",\"netDevices\":{\"..\":{}}", BAD_DEVICE("..", "")},
         {LINUX, NS(NS_OF("network")) ",\"netDevices\":{\"\":{}}",
          "linux.netDevices: must not have an empty key"},
@@ -375,7 +377,7 @@ Test(spec_complaints, the_rest)
          "rprivate, runbindable; "
          "got \"rhared\""},
         {LINUX, "\"intelRdt\":{\"closID\":\"../x\"}",
-         "linux.intelRdt.closID: must be a plain directory name, got \"../x\""},
+         "linux.intelRdt.closID: must be a plain directory name, or \"/\" for the root group, got \"../x\""},
         {LINUX, "\"memoryPolicy\":{\"mode\":\"MPOL_BIND\"}",
          "linux.memoryPolicy.nodes: is required with MPOL_BIND"},
         {LINUX, "\"memoryPolicy\":{\"mode\":\"MPOL_LOCAL\",\"nodes\":\"0\"}",
