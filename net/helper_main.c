@@ -364,7 +364,7 @@ static int devices_move(struct side *host, struct side *container, struct device
 int main(int argc, char **argv)
 {
     static struct device devices[MAX_DEVICES];
-    struct side host = {0}, container = {0};
+    static struct side host, container;
     unsigned n = (unsigned)(argc - 1) / 2;
     int host_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 
