@@ -354,14 +354,32 @@ int path_open_parent(int root, const char *path, mode_t mode, int *parent, const
     return 0;
 }
 
+/* Drop "." components and spare slashes in place. ".." stays: where it leads is for the kernel to say. */
+static char *drop_dots(char *path)
+{
+    char *out = path;
+
+    for (const char *in = path; *in;) {
+        size_t n = strcspn(in, "/");
+        if (n > 0 && !(n == 1 && *in == '.')) {
+            *out++ = '/';
+            memmove(out, in, n);
+            out += n;
+        }
+        in += n + strspn(in + n, "/");
+    }
+    if (out == path)
+        *out++ = '/';
+    *out = '\0';
+    return path;
+}
+
 char *path_absolute(struct arena *a, const char *path)
 {
-    char cwd[PATH_MAX];
-    if (path[0] == '/')
-        return arena_strdup(a, path);
-    if (!getcwd(cwd, sizeof(cwd)))
+    char cwd[PATH_MAX] = "";
+    if (path[0] != '/' && !getcwd(cwd, sizeof(cwd)))
         return NULL;
-    return arena_printf(a, "%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, path);
+    return drop_dots(arena_printf(a, "%s/%s", cwd, path));
 }
 
 bool path_has_dotdot(const char *path)

@@ -31,7 +31,7 @@ int path_mkfile(int root, const char *path, mode_t mode, int *fd, struct error *
 int path_open_parent(int root, const char *path, mode_t mode, int *parent, const char **name, struct error *err);
 
 /** Turn @path (below nothing, the host's own) into an absolute one without opening it: cwd is put in front if needed.
- *  NULL with errno when there is no cwd. */
+ *  "." and spare slashes go, ".." stays. NULL with errno when there is no cwd. */
 struct arena;
 char *path_absolute(struct arena *a, const char *path);
 

@@ -204,6 +204,8 @@ static int make_runtime(struct runtime *rt, const struct globals *g, struct erro
     if (!g->root && environment_root(rt->arena, rootless, &rt->root, err) < 0)
         return -1;
     rt->root = path_absolute(rt->arena, rt->root);
+    if (!rt->root)
+        return error_set(err, errno, "--root %s: current directory", g->root);
     rt->rootless = g->rootless == ROOTLESS_AUTO ? rootless : g->rootless == ROOTLESS_TRUE;
     if (g->criu)
         log_debug("--criu %s is ignored: this build does not checkpoint", g->criu);

@@ -446,8 +446,13 @@ Test(path, strings)
 {
     static struct arena a;
     cr_expect_str_eq(path_absolute(&a, "/x/y"), "/x/y");
+    cr_expect_str_eq(path_absolute(&a, "/.//./x/./.y///z/."), "/x/.y/z");
+    cr_expect_str_eq(path_absolute(&a, "/x/../y/"), "/x/../y");
+    cr_expect_str_eq(path_absolute(&a, "//."), "/");
     cr_assert_eq(chdir("/tmp"), 0);
     cr_expect_str_eq(path_absolute(&a, "x"), "/tmp/x");
+    cr_expect_str_eq(path_absolute(&a, "."), "/tmp");
+    cr_expect_str_eq(path_absolute(&a, "./../x"), "/tmp/../x");
     cr_assert_eq(chdir("/"), 0);
     cr_expect_str_eq(path_absolute(&a, "x"), "/x");
 
