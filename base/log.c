@@ -13,6 +13,7 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/timestamp.h"
 #include "base/json.h"
 
 static struct {
@@ -118,7 +119,7 @@ void log_write(enum log_level level, const char *fmt, ...)
     int saved = errno;
     struct arena arena = {0};
     struct buffer line = {.arena = &arena};
-    char now[sizeof("2038-01-19T03:14:07Z")] = "", message[8192];
+    char now[TIMESTAMP_SIZE] = "", message[8192];
 
     va_list args;
     va_start(args, fmt);
@@ -127,10 +128,8 @@ void log_write(enum log_level level, const char *fmt, ...)
 
     if (target.format == LOG_JSON || log_is_file()) {
         struct timespec clock;
-        struct tm tm;
         clock_gettime(CLOCK_REALTIME, &clock);
-        gmtime_r(&clock.tv_sec, &tm);
-        strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", &tm);
+        timestamp_format(&clock, false, now);
     }
     if (target.format == LOG_JSON) {
         add_json(&line, level, message, now);

@@ -78,10 +78,11 @@ int fd_mount_id(int fd, uint64_t *id)
     text[n] = '\0';
 
     const char *line = strstr(text, "mnt_id:");
-    if (!line || sscanf(line, "mnt_id: %" SCNu64, id) != 1) {
+    if (!line) {
         errno = ENOTSUP;
         return -1;
     }
+    *id = strtoull(line + strlen("mnt_id:"), NULL, 10);
     return 0;
 }
 
@@ -192,9 +193,10 @@ int process_start_time(pid_t pid, uint64_t *ticks, char *state)
     for (int field = STATE - 1; p && field < START_TIME; field++)
         if ((p = strchr(p, ' ')))
             p++;
-    if (!p || sscanf(p, "%" SCNu64, ticks) != 1) {
+    if (!p) {
         errno = ESRCH;
         return -1;
     }
+    *ticks = strtoull(p, NULL, 10);
     return 0;
 }

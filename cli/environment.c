@@ -14,16 +14,14 @@
 
 static bool in_user_namespace(void)
 {
-    unsigned long inside, outside, count;
-    char text[128];
+    char text[128], *p = text;
     _cleanup_(fd_closep) int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
     if (n < 0)
         return false; /* a kernel without user namespaces has no such file */
     text[n] = '\0';
-    return sscanf(text, "%lu %lu %lu", &inside, &outside, &count) != 3 || inside || outside ||
-           count != UINT32_MAX;
+    return strtoul(p, &p, 10) != 0 || strtoul(p, &p, 10) != 0 || strtoul(p, &p, 10) != UINT32_MAX;
 }
 
 bool environment_is_rootless(void)

@@ -84,18 +84,6 @@ static bool refused(void)
     return errno == EPERM || errno == EBUSY;
 }
 
-static int unified_at(struct rootfs *r, const struct mount_step *s, const char *source, int target,
-                      struct error *err)
-{
-    if (r->options.new_cgroup_namespace) {
-        if (mount_fs_at(r, target, "cgroup", "cgroup2", s->o.set, s->o.data) == 0)
-            return 0;
-        if (!refused())
-            return error_set(err, errno, "mount cgroup2");
-    }
-    return bind_part(r, s, source, target, err);
-}
-
 static int read_own(struct rootfs *r, char **text, struct error *err)
 {
     if (file_read(procfs_fd(), "self/cgroup", CGROUP_FILE_MAX, r->arena, text, NULL, err) < 0)
@@ -153,33 +141,42 @@ static int link_names(int tmpfs, const char *directory, struct error *err)
     return 0;
 }
 
-static int mount_part_at(struct rootfs *r, const struct mount_step *s, int target, const struct hierarchy *h,
-                         struct error *err)
+/* With a cgroup namespace, by name below the tmpfs (which is the working directory, and which nobody else
+ * sees yet): two calls a hierarchy. 1: the kernel refused, a bind may still do. */
+static int mount_part_by_name(const struct mount_step *s, int tmpfs, const struct hierarchy *h,
+                              struct error *err)
 {
-    const char *source = host_path(r, h->directory, h->path);
+    if (mkdirat(tmpfs, h->directory, 0755) < 0 && errno != EEXIST)
+        return error_set(err, errno, "make %s", h->directory);
+    if (mount("cgroup", h->directory, h->options ? "cgroup" : "cgroup2", s->o.set, h->options) == 0)
+        return 0;
+    return refused() ? 1 : error_set(err, errno, "mount cgroup %s", h->directory);
+}
 
-    if (!h->options)
-        return unified_at(r, s, source, target, err);
-    if (r->options.new_cgroup_namespace) {
-        if (mount_fs_at(r, target, "cgroup", "cgroup", s->o.set, h->options) == 0)
-            return 0;
-        if (!refused())
-            return error_set(err, errno, "mount cgroup %s", h->directory);
-    }
-    return bind_part(r, s, source, target, err);
+static int bind_part_at(struct rootfs *r, const struct mount_step *s, int tmpfs, const struct hierarchy *h,
+                        struct error *err)
+{
+    int target = part_target(tmpfs, h->directory, err);
+
+    if (target < 0)
+        return -1;
+    int result = bind_part(r, s, host_path(r, h->directory, h->path), target, err);
+    fd_batch_add(&r->batch, target);
+    return result;
 }
 
 static int mount_part(struct rootfs *r, const struct mount_step *s, int tmpfs, const struct hierarchy *h,
                       struct error *err)
 {
+    int result = 1;
+
     /* v2 is listed wherever the kernel has it; of v1's only those that are in use */
     if ((!h->options || !r->options.new_cgroup_namespace) && access(host_path(r, h->directory, ""), F_OK) < 0)
         return 0; /* not mounted on this host */
-    int target = part_target(tmpfs, h->directory, err);
-    if (target < 0)
-        return -1;
-    int result = mount_part_at(r, s, target, h, err);
-    fd_batch_add(&r->batch, target);
+    if (r->options.new_cgroup_namespace)
+        result = mount_part_by_name(s, tmpfs, h, err);
+    if (result == 1)
+        result = bind_part_at(r, s, tmpfs, h, err);
     return result < 0 ? -1 : link_names(tmpfs, h->directory, err);
 }
 
@@ -190,6 +187,8 @@ static int mount_v1(struct rootfs *r, const struct mount_step *s, int tmpfs, str
 
     if (read_own(r, &text, err) < 0)
         return -1;
+    if (fchdir(tmpfs) < 0)
+        return error_set(err, errno, "enter the tmpfs of the cgroup hierarchies");
     for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         if (parse_line(r, line, &h) && mount_part(r, s, tmpfs, &h, err) < 0)
             return -1;

@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -26,6 +27,7 @@
 #include "base/procfs.h"
 #include "base/socket.h"
 #include "base/syscalls.h"
+#include "base/timestamp.h"
 #include "namespaces/namespaces.h"
 #include "net/net.h"
 #include "runtime/container.h"
@@ -70,12 +72,9 @@ int container_id_validate(const char *id, struct error *err)
 static char *timestamp(struct arena *a)
 {
     struct timespec now;
-    struct tm tm;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    return arena_printf(a, "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", tm.tm_year + 1900, tm.tm_mon + 1,
-                        tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec);
+    return timestamp_format(&now, true, arena_alloc(a, TIMESTAMP_SIZE));
 }
 
 static char *owner_name(struct arena *a)
@@ -246,6 +245,7 @@ static int start_init(struct creation *c, struct error *err)
     c->spawn.signal_mask = &c->signal_mask;
     c->spawn.child = init_main;
     c->spawn.argument = &c->init;
+    procfs_fd(); /* opened once, here, for init as well */
     if (sync_pair(c->spawn.sync, err) < 0 || spawn(&c->spawn, &c->process, err) < 0)
         return -1;
     c->container.pid = c->process.pid;
@@ -262,7 +262,8 @@ static int add_devices(struct creation *c, struct error *err)
         return -1;
     if (l->n_net_devices == 0)
         return 0;
-    netns = openat(procfs_fd(), arena_printf(c->rt->arena, "%d/ns/net", c->process.pid), O_RDONLY | O_CLOEXEC);
+    netns =
+        openat(procfs_fd(), arena_printf(c->rt->arena, "%d/ns/net", c->process.pid), O_RDONLY | O_CLOEXEC);
     if (netns < 0)
         return error_set(err, errno, "open the container's network namespace");
     return net_devices_move(l->net_devices, l->n_net_devices, netns, err);
@@ -350,7 +351,7 @@ static int commit(struct creation *c, struct error *err)
         return -1;
     if (process_start_time(c->process.pid, &c->container.start_time, NULL) < 0)
         return error_set(err, errno, "read the start time of process %d", c->process.pid);
-    if (file_replace(c->state_dir, "config.json", 0600, c->spec->text, c->spec->length, err) < 0 ||
+    if (state_write_config(c->state_dir, c->spec, err) < 0 ||
         state_write(c->rt->arena, c->state_dir, &c->container, &c->extra, err) < 0)
         return -1;
     if (runtime_announce_pid(c->rt->arena, &c->process, c->o->pid_file, c->o->pidfd_socket, err) < 0)
@@ -424,7 +425,7 @@ static int run_started(struct creation *c, int *exit_status, struct error *err)
 {
     if (serve(c, 0, err) < 0 || run_hooks(c, HOOK_POSTSTART, CONTAINER_RUNNING, false, err) < 0)
         return -1;
-    fd_closep(&c->state_dir); /* and with it the lock: exec, kill and delete may come */
+    flock(c->state_dir, LOCK_UN); /* exec, kill and delete may come */
     if (c->o->detach) {
         *exit_status = 0;
         return 0;
@@ -440,7 +441,7 @@ static int remove_ended(struct creation *c, struct error *err)
         return container_delete(c->rt, c->o->id, true, err);
     if (c->extra.intel_rdt && intel_rdt_remove(&c->spec->linux_.intel_rdt, c->o->id, err) < 0)
         return -1;
-    if (state_remove(c->rt, c->o->id, err) < 0)
+    if (state_remove_at(c->rt, c->o->id, c->state_dir, err) < 0)
         return -1;
     c->container.pid = 0;
     run_hooks(c, HOOK_POSTSTOP, CONTAINER_STOPPED, true, NULL);

@@ -40,14 +40,22 @@ static uintptr_t page_down(uintptr_t address)
     return address & ~(uintptr_t)(getpagesize() - 1);
 }
 
-static int move_segment(uintptr_t start, uintptr_t end, int protection)
+static uintptr_t page_up(uintptr_t address)
+{
+    return page_down(address + (uintptr_t)getpagesize() - 1);
+}
+
+static int protection_of(const ElfW(Phdr) * ph)
+{
+    return (ph->p_flags & PF_R ? PROT_READ : 0) | (ph->p_flags & PF_W ? PROT_WRITE : 0) |
+           (ph->p_flags & PF_X ? PROT_EXEC : 0);
+}
+
+/* Put a copy of [start, end), made at @copy, in its place. */
+static int move_segment(char *copy, uintptr_t start, uintptr_t end, int protection)
 {
     size_t length = end - start;
-    void *copy =
-        mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
-    if (copy == MAP_FAILED)
-        return errno;
     memcpy(copy, (const void *)start, length);
     if (protection != (PROT_READ | PROT_WRITE) && mprotect(copy, length, protection) < 0)
         return errno;
@@ -56,17 +64,23 @@ static int move_segment(uintptr_t start, uintptr_t end, int protection)
     return 0;
 }
 
-/* The first object is the program itself; libraries (in a dynamic build) are files of their own and stay. */
-static int move_program(struct dl_phdr_info *info, size_t size, void *data)
+static int move_segments(const struct dl_phdr_info *info, struct move *m)
 {
-    struct move *m = data;
+    size_t total = 0;
+    char *copy;
 
-    (void)size;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+
+        if (ph->p_type == PT_LOAD)
+            total += page_up(ph->p_vaddr + ph->p_filesz) - page_down(ph->p_vaddr);
+    }
+    copy = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (copy == MAP_FAILED)
+        return errno;
+    for (int i = 0; i < info->dlpi_phnum && m->error == 0; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
         uintptr_t at = info->dlpi_addr + ph->p_vaddr, end = at + ph->p_filesz;
-        int protection = (ph->p_flags & PF_R ? PROT_READ : 0) | (ph->p_flags & PF_W ? PROT_WRITE : 0) |
-                         (ph->p_flags & PF_X ? PROT_EXEC : 0);
 
         if (ph->p_type != PT_LOAD)
             continue;
@@ -74,10 +88,19 @@ static int move_program(struct dl_phdr_info *info, size_t size, void *data)
             m->code_start = at, m->code_end = end;
         if (ph->p_flags & PF_W)
             m->data_start = at, m->data_end = end;
-        m->error = move_segment(page_down(at), page_down(end + (uintptr_t)getpagesize() - 1), protection);
-        if (m->error)
-            return 1;
+        m->error = move_segment(copy, page_down(at), page_up(end), protection_of(ph));
+        copy += page_up(end) - page_down(at);
     }
+    return m->error;
+}
+
+/* The first object is the program itself; libraries (in a dynamic build) are files of their own and stay. */
+static int move_program(struct dl_phdr_info *info, size_t size, void *data)
+{
+    struct move *m = data;
+
+    (void)size;
+    m->error = move_segments(info, m);
     return 1;
 }
 

@@ -41,7 +41,6 @@ static pid_t parent_of(int proc, pid_t pid)
     char path[32], text[512], *end;
     _cleanup_(fd_closep) int fd = -1;
     ssize_t n;
-    int parent;
 
     snprintf(path, sizeof(path), "%d/stat", pid);
     fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
@@ -50,7 +49,7 @@ static pid_t parent_of(int proc, pid_t pid)
         return -1;
     text[n] = '\0';
     end = strrchr(text, ')');
-    return end && sscanf(end + 1, " %*c %d", &parent) == 1 ? parent : -1;
+    return end && strlen(end) > strlen(") S ") ? (pid_t)strtol(end + strlen(") S "), NULL, 10) : -1;
 }
 
 static int read_table(struct arena *a, int proc, struct table *t, struct error *err)

@@ -211,6 +211,23 @@ int state_read(struct arena *a, int dir, struct container *c, struct state_extra
     return 0;
 }
 
+int state_write_config(int dir, const struct spec *spec, struct error *err)
+{
+    _cleanup_(fd_closep) int fd =
+        openat(dir, "config.json", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0 || fd_write_all(fd, spec->text, spec->length) < 0)
+        return error_set(err, errno, "keep a copy of config.json");
+    return 0;
+}
+
+int state_remove_at(const struct runtime *rt, const char *id, int dir, struct error *err)
+{
+    unlinkat(dir, "state.json", 0);
+    unlinkat(dir, "config.json", 0);
+    return rmdir(state_path(rt, id)) == 0 ? 0 : state_remove(rt, id, err);
+}
+
 int state_remove(const struct runtime *rt, const char *id, struct error *err)
 {
     _cleanup_(fd_closep) int root = open(rt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

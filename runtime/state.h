@@ -27,6 +27,11 @@ int state_write(struct arena *a, int dir, const struct container *c, const struc
                 struct error *err);
 /** ENOENT in err->code when the directory has no state yet (a create is under way, or was killed). */
 int state_read(struct arena *a, int dir, struct container *c, struct state_extra *extra, struct error *err);
+/** config.json, whose presence means nothing without state.json: written in place, before it. */
+int state_write_config(int dir, const struct spec *spec, struct error *err);
+/** The same as state_remove() when the directory is open already and holds what it should: three system
+ * calls. */
+int state_remove_at(const struct runtime *rt, const char *id, int dir, struct error *err);
 int state_remove(const struct runtime *rt, const char *id, struct error *err);
 
 #define STATE_FIFO "exec.fifo"
