@@ -134,7 +134,7 @@ static int apply_setattr(int fd, const struct mount_options *o)
     }
     if (!tree) { /* a single mount: both kinds mean the same; what was asked for it alone wins */
         set |= rset & ~clear;
-        clear |= rclear & ~set;
+        clear |= rclear & ~(set & ~(uint64_t)MOUNT_ATTR__ATIME); /* a field is cleared as a whole */
     } else if (set_attrs(fd, true, rset, rclear, all) < 0)
         return -1;
     if (set_attrs(fd, false, set, clear, one) < 0)

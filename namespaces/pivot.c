@@ -5,7 +5,7 @@
  * "/" and all below become slaves of the host's mounts, or what rootfsPropagation says; so host and container
  * see what was asked for, and our own mounts stay ours. The root itself is private whatever its origin -
  * pivot_root(2) refuses a shared one, and mounts in it may not travel. After the pivot rootfsPropagation is
- * given to the new "/".
+ * given to the new "/" alone: the mounts in it keep what their own options say.
  *
  * The old root lies on top of the new one after pivot_root(".", "."), and one umount of "." takes it away.
  */
@@ -119,8 +119,10 @@ int root_attach(struct rootfs *r, struct error *err)
         return -1;
     /* the copy was made beside the host's peers; mounts below the root stay connected to them as far as was
      * asked for */
-    if (!(r->propagation & MS_SHARED) && mount_propagation(r->root, MS_SLAVE | MS_REC) < 0)
-        return error_set(err, errno, "root.path: make %s a slave", r->path);
+    const bool cut = r->propagation & MS_REC && r->propagation & (MS_PRIVATE | MS_UNBINDABLE);
+    if (!(r->propagation & MS_SHARED) &&
+        mount_propagation(r->root, (cut ? MS_PRIVATE : MS_SLAVE) | MS_REC) < 0)
+        return error_set(err, errno, "root.path: set the propagation of %s", r->path);
     if (mount_propagation(r->root, MS_PRIVATE) < 0)
         return error_set(err, errno, "root.path: make %s private", r->path);
     return 0;
@@ -233,7 +235,7 @@ int rootfs_pivot(struct rootfs *r, struct error *err)
     }
     if ((r->options.no_pivot ? move_root(r, err) : pivot(r, err)) < 0)
         return -1;
-    if (r->propagation && mount(NULL, "/", NULL, r->propagation, NULL) < 0)
+    if (r->propagation && mount(NULL, "/", NULL, r->propagation & ~(unsigned long)MS_REC, NULL) < 0)
         return error_set(err, errno, "linux.rootfsPropagation");
     return 0;
 }

@@ -1,0 +1,59 @@
+#!/usr/bin/env bats
+# runtime-spec, "Mounts" and "Rootfs Mount Propagation": what /proc/self/mountinfo says inside.
+
+load helpers
+
+# mount_line DESTINATION: its last line of the container's mountinfo, from $output.
+mount_line()
+{
+    awk -v dest="$1" '$5 == dest { line = $0 } END { print line }' <<<"$output"
+}
+
+bind_with() # OPTION...
+{
+    mkdir -p "$DIR/source"
+    config --arg source "$DIR/source" '.mounts += [{destination: "/bound", type: "bind", source: $source,
+        options: (["rbind"] + $ARGS.positional)}] | .process.args = ["cat", "/proc/self/mountinfo"]' --args -- "$@"
+}
+
+@test "recursive access time options also fit a mount without mounts below it" {
+    need_root
+    local option
+    for option in rnoatime rstrictatime rrelatime; do
+        mkdir -p "$DIR/source"
+        config --arg source "$DIR/source" --arg option "$option" '.mounts = [.mounts[] | select(.destination != "/bound")]
+            + [{destination: "/bound", type: "bind", source: $source, options: ["bind", $option]}]
+            | .process.args = ["cat", "/proc/self/mountinfo"]'
+        run_container
+        exits 0
+        case $option in
+        rnoatime) [[ $(mount_line /bound) == *noatime* ]] ;;
+        rstrictatime) [[ $(mount_line /bound) != *atime* ]] ;;
+        rrelatime) [[ $(mount_line /bound) == *relatime* ]] ;;
+        esac
+    done
+}
+
+@test "a mount's own propagation outlives a recursive rootfsPropagation" {
+    need_root
+    local root
+    for root in rprivate rslave private; do
+        config '.mounts = [.mounts[] | select(.destination != "/bound")]'
+        bind_with rshared
+        config --arg root "$root" '.linux.rootfsPropagation = $root'
+        run_container
+        exits 0
+        [[ $(mount_line /bound) == *shared:* ]]
+        [[ $(mount_line /) != *shared:* ]]
+    done
+}
+
+@test "rootfsPropagation shared is the root's alone: a private mount in it stays private" {
+    need_root
+    bind_with private
+    config '.linux.rootfsPropagation = "rshared"'
+    run_container
+    exits 0
+    [[ $(mount_line /) == *shared:* ]]
+    [[ $(mount_line /bound) != *shared:* ]]
+}
