@@ -52,7 +52,7 @@ struct creation {
     struct spawned process;
     sigset_t signal_mask;
     int signal_fd, state_dir, console_socket, master;
-    bool state_made;
+    bool state_made, announced;
 };
 
 int container_id_validate(const char *id, struct error *err)
@@ -356,6 +356,7 @@ static int commit(struct creation *c, struct error *err)
         return -1;
     if (runtime_announce_pid(c->rt->arena, &c->process, c->o->pid_file, c->o->pidfd_socket, err) < 0)
         return -1;
+    c->announced = true;
     return FAULT_POINT("commit", err) < 0 ? -1 : sync_send(c->spawn.sync[0], SYNC_CONTINUE, 0, err);
 }
 
@@ -365,6 +366,8 @@ static void undo(struct creation *c)
     bool born = c->process.pid > 0;
 
     spawned_kill(&c->process);
+    if (c->announced && c->o->pid_file && unlink(c->o->pid_file) < 0 && errno != ENOENT)
+        log_warning("--pid-file: remove %s: %s", c->o->pid_file, strerror(errno));
     if (c->extra.intel_rdt && intel_rdt_remove(&c->spec->linux_.intel_rdt, c->o->id, &err) < 0)
         log_warning("%s", err.message);
     if (c->state_made && state_remove(c->rt, c->o->id, &err) < 0)

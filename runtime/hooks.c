@@ -1,7 +1,9 @@
 /*
  * Hooks (runtime-spec config.md, "POSIX-platform Hooks"). Each is a child with the state on stdin (a memfd:
- * nothing can block on a pipe), stdout and stderr in memfds too, of which the end is quoted when it fails. A
- * timeout is waited for on the pidfd; the hook's whole process group is killed then.
+ * nothing can block on a pipe), stdout and stderr in memfds too, of which the end is quoted when it fails.
+ * The wait ends by the hook's end, its timeout, or a signal that ends hull (where the caller has blocked
+ * those to tidy up first); in the last two cases the hook's whole process group is killed. A hook does not
+ * outlive who runs it.
  */
 #include "runtime/hooks.h"
 
@@ -11,12 +13,15 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/syscalls.h"
+#include "runtime/sync.h"
 
 enum { QUOTE = 512 };
 
@@ -45,6 +50,7 @@ static void exec_hook(const struct hook_run *run)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (dup2(run->in, 0) < 0 || dup2(run->out, 1) < 0 || dup2(run->errors, 2) < 0)
         _exit(126);
     if (syscall(SYS_close_range, 3, ~0U, 0) < 0) {
@@ -70,45 +76,76 @@ static void quote(int fd, char text[QUOTE])
     text[n] = '\0';
 }
 
-/* 0: it ended; 1: time is up. */
-static int wait_until(int pidfd, const struct spec_hook *hook)
+/* A descriptor of its own: reading the caller's would also take the SIGCHLD that tells of the container's
+ * end.
+ */
+static int ending_signals(void)
 {
-    struct timespec now, deadline = {0};
+    sigset_t ending;
+
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGINT);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGHUP);
+    sigaddset(&ending, SIGQUIT);
+    return signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int milliseconds_left(const struct timespec *deadline)
+{
+    struct timespec now;
+    int64_t ms;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    ms = (deadline->tv_sec - now.tv_sec) * 1000 + (deadline->tv_nsec - now.tv_nsec) / 1000000;
+    return ms <= 0 ? 0 : ms > 3600000 ? 3600000 : (int)ms;
+}
+
+/* 0: it ended; -1: time is up, or hull is told to end. */
+static int wait_until(int pidfd, const struct spec_hook *hook, struct error *err)
+{
+    _cleanup_(fd_closep) int signal_fd = ending_signals();
+    struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
+    struct timespec deadline = {0};
     int left = -1;
 
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += hook->timeout;
     for (;;) {
-        if (hook->has_timeout) {
-            clock_gettime(CLOCK_MONOTONIC, &now);
-            int64_t ms = (deadline.tv_sec - now.tv_sec) * 1000 + (deadline.tv_nsec - now.tv_nsec) / 1000000;
+        if (hook->has_timeout)
+            left = milliseconds_left(&deadline);
+        int n = poll(fds, ARRAY_SIZE(fds), left);
 
-            left = ms <= 0 ? 0 : ms > 3600000 ? 3600000 : (int)ms;
-        }
-        int n = poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, left);
-
-        if (n > 0 || (n < 0 && errno != EINTR))
+        if (n < 0 && errno != EINTR)
+            return error_set(err, errno, "poll");
+        if (n > 0 && fds[0].revents)
             return 0;
+        if (n > 0 && sync_check_signals(signal_fd, err) < 0)
+            return -1;
         if (n == 0 && hook->has_timeout && left == 0)
-            return 1;
+            return error_set(err, 0, "timed out after %lld s", (long long)hook->timeout);
     }
 }
 
-static int report(const struct hook_run *run, int status, bool late, struct error *err)
+/* @stopped: why it was not waited for any longer is in @err already. */
+static int report(const struct hook_run *run, int status, bool stopped, struct error *err)
 {
-    char out[QUOTE], errors[QUOTE], how[64];
+    char out[QUOTE], errors[QUOTE];
+    struct error why = {0};
 
-    if (!late && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    if (!stopped && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     quote(run->out, out);
     quote(run->errors, errors);
-    if (late)
-        snprintf(how, sizeof(how), "timed out after %lld s", (long long)run->hook->timeout);
+    if (stopped)
+        why = *err;
     else if (WIFSIGNALED(status))
-        snprintf(how, sizeof(how), "killed by signal %d", WTERMSIG(status));
+        error_set(&why, 0, "killed by signal %d", WTERMSIG(status));
     else
-        snprintf(how, sizeof(how), "exit status %d", WEXITSTATUS(status));
-    return error_set(err, 0, "%s, stdout: %s, stderr: %s", how, out, errors);
+        error_set(&why, 0, "exit status %d", WEXITSTATUS(status));
+    error_set(err, 0, "%s, stdout: %s, stderr: %s", why.message, out, errors);
+    err->exit_code = why.exit_code;
+    return -1;
 }
 
 static int run_hook(const struct spec_hook *hook, const char *state_json, struct error *err)
@@ -119,7 +156,7 @@ static int run_hook(const struct spec_hook *hook, const char *state_json, struct
     _cleanup_(fd_closep) int pidfd = -1;
     struct hook_run run = {.hook = hook, .in = in, .out = out, .errors = errors};
     int status = 0;
-    bool late;
+    bool stopped;
     pid_t pid;
 
     if (in < 0 || out < 0 || errors < 0)
@@ -130,12 +167,12 @@ static int run_hook(const struct spec_hook *hook, const char *state_json, struct
     if (pid == 0)
         exec_hook(&run);
     pidfd = sys_pidfd_open(pid, 0);
-    late = wait_until(pidfd, hook);
-    if (late)
+    stopped = wait_until(pidfd, hook, err) < 0;
+    if (stopped)
         kill(-pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    return report(&run, status, late, err);
+    return report(&run, status, stopped, err);
 }
 
 int hooks_run(const struct spec *spec, enum hook_type type, const char *state_json, bool keep_going,

@@ -67,9 +67,7 @@ int sync_wait_continue(int sock, struct error *err)
     return 0;
 }
 
-/* A signal that would end a program ends the creation in an orderly way; others wait until there is someone
- * to forward them to. */
-static int check_signals(int signal_fd, struct error *err)
+int sync_check_signals(int signal_fd, struct error *err)
 {
     struct signalfd_siginfo info;
 
@@ -98,7 +96,7 @@ static int wait_readable(int sock, int signal_fd, struct error *err)
             return error_set(err, errno, "poll");
         if (fds[0].revents)
             return 0;
-        if (fds[1].revents && check_signals(signal_fd, err) < 0)
+        if (fds[1].revents && sync_check_signals(signal_fd, err) < 0)
             return -1;
     }
 }

@@ -37,6 +37,9 @@ int sync_pair(int pair[2], struct error *err);
 int sync_send(int sock, enum sync_type type, int value, struct error *err);
 int sync_send_fd(int sock, enum sync_type type, int fd, struct error *err);
 int sync_send_error(int sock, const struct error *e);
+/** A signal that would end a program (INT, TERM, HUP, QUIT) ends the creation in an orderly way: an error,
+ * with 128+signal as exit code. 0 for any other: they wait until there is someone to forward them to. */
+int sync_check_signals(int signal_fd, struct error *err);
 /** init's side: wait for SYNC_CONTINUE. */
 int sync_wait_continue(int sock, struct error *err);
 
