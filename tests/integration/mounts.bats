@@ -9,7 +9,7 @@ mount_entry()
 }
 
 # The options of a mount point as the kernel tells them: per mount, then per super block.
-OPTIONS='opts() { grep " $1 " /proc/self/mountinfo | tail -n 1 | { read -r a b c d e o rest; echo "$o ${rest##* }"; }; }'
+OPTIONS="opts() { awk -v m=\$1 '\$5 == m { o = \$6 \" \" \$NF } END { print o }' /proc/self/mountinfo; }"
 
 @test "proc, sysfs, tmpfs, devpts, mqueue: the usual mounts and their flags" {
     script "$OPTIONS"'; for m in /proc /sys /dev /dev/pts /dev/shm /dev/mqueue; do echo "$m $(opts $m)"; done'
@@ -19,7 +19,7 @@ OPTIONS='opts() { grep " $1 " /proc/self/mountinfo | tail -n 1 | { read -r a b c
     grep -qE '^/proc rw' <<<"$output"
     grep -qE '^/sys ro,nosuid,nodev,noexec' <<<"$output"
     grep -qE '^/dev rw,nosuid .*mode=755' <<<"$output"
-    grep -qE '^/dev/pts rw,nosuid,noexec .*ptmxmode=666' <<<"$output"
+    grep -qE '^/dev/pts rw,nosuid,noexec.*ptmxmode=666' <<<"$output"
     grep -qE '^/dev/shm rw,nosuid,nodev,noexec' <<<"$output"
     grep -qE '^/dev/mqueue rw,nosuid,nodev,noexec' <<<"$output"
 }

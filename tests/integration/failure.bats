@@ -1,0 +1,260 @@
+#!/usr/bin/env bats
+# Whatever goes wrong while a container is made, nothing of it is left: each failure point of a build with
+# --enable-fault-injection (runtime/fault.h) in turn, once as an error and once as a kill -9 on the spot; then signals
+# during hooks that hang, and failures that need no injection.
+
+load helpers
+eval "usual_$(declare -f setup)"
+
+setup_file()
+{
+    local top=$BATS_TEST_DIRNAME/../..
+    export FAULTY=$top/build/fault/hull
+    mkdir -p "$top/build/fault"
+    (
+        flock 9
+        cd "$top/build/fault"
+        [ -e ../../configure ] || (cd ../.. && autoreconf -fi)
+        [ -e Makefile ] || ../../configure --enable-fault-injection -q
+        make hull
+    ) 9>"$top/build/fault.lock" >"$top/build/fault/log" 2>&1 3>&- 4>&- || {
+        cat "$top/build/fault/log" >&2
+        return 1
+    }
+}
+
+# All points: those named in the code, and the steps of init, which its table names.
+points()
+{
+    grep -rhoE 'FAULT_POINT\("[^"]+"' "$TOP/runtime" "$TOP/namespaces" | cut -d'"' -f2
+    sed -n '/^} steps\[\]/,/^};/p' "$TOP/runtime/init.c" | grep -oE '\{"[^"]+"' | cut -d'"' -f2
+}
+
+# Points behind `start`, where create has nothing to fail at any more.
+after_start()
+{
+    [[ $1 == execve || $1 == start-hooks || $1 == exec ]]
+}
+
+# A user namespace, so that mapping ids is among the steps.
+setup()
+{
+    HULL=$FAULTY
+    usual_setup
+    cp /proc/self/mountinfo "$DIR/mounts.before"
+    config '.linux.namespaces += [{"type": "user"}] |
+        .linux.uidMappings = [{"containerID": 0, "hostID": 700000, "size": 65536}] |
+        .linux.gidMappings = .linux.uidMappings'
+    chown -R 700000:700000 "$BUNDLE/rootfs"
+    cargo true
+}
+
+faulty()
+{
+    local point=$1
+    shift
+    run env HULL_FAULT="$point" timeout 20 "$HULL" --root "$STATE" "$@" --bundle "$BUNDLE" --pid-file "$DIR/pid" "$ID" \
+        </dev/null 3>&- 4>&-
+}
+
+# Mounts and processes; the state directory is the next function's business.
+unchanged()
+{
+    local left
+    diff "$DIR/mounts.before" /proc/self/mountinfo
+    left=$(leftovers)
+    if [[ $left == *process* ]]; then
+        sleep 0.3 # a process that was just killed may still be on its way out
+        left=$(leftovers)
+    fi
+    [[ $left != *process* ]] || {
+        printf 'left behind:\n%s\n' "$left" >&2
+        return 1
+    }
+}
+
+nothing_left()
+{
+    unchanged
+    [ ! -e "$STATE/$ID" ]
+    [ ! -e "$DIR/pid" ]
+    [ -z "$(find "$DIR" -maxdepth 1 -name '*.pid*' -o -maxdepth 1 -name '.*' ! -name . ! -path "$DIR")" ]
+}
+
+one_error()
+{
+    [ "$(grep -c '^hull: ' <<<"$output")" = 1 ]
+    says "injected fault at $1"
+}
+
+@test "the points of failure are found" {
+    local all
+    all=$(points | sort -u)
+    [ "$(wc -l <<<"$all")" -ge 20 ]
+    [ -z "$(points | sort | uniq -d)" ]
+}
+
+@test "create fails at each point with one error, and leaves nothing" {
+    local point
+    for point in $(points); do
+        echo "at $point"
+        faulty "$point" create
+        if after_start "$point"; then
+            exits 0
+            env HULL_FAULT= timeout 20 "$HULL" --root "$STATE" start "$ID"
+            wait_for has_status stopped
+            timeout 20 "$HULL" --root "$STATE" delete "$ID"
+            rm "$DIR/pid"
+        else
+            exits 1
+            one_error "$point"
+        fi
+        nothing_left
+    done
+}
+
+@test "run fails at each point with one error, and leaves nothing" {
+    local point
+    for point in $(points); do
+        echo "at $point"
+        faulty "$point" run
+        exits 1
+        one_error "$point"
+        nothing_left
+    done
+}
+
+# A pid file is there whole or not at all.
+pid_file_is_whole()
+{
+    [ ! -e "$DIR/pid" ] || [[ $(cat "$DIR/pid") =~ ^[0-9]+$ ]]
+    rm -f "$DIR/pid"
+}
+
+@test "a kill -9 at each point of create leaves nothing that delete --force does not remove" {
+    local point
+    for point in $(points); do
+        echo "at $point"
+        faulty "$point:kill" create
+        after_start "$point" || [ "$status" != 0 ]
+        ! after_start "$point" || timeout 20 "$HULL" --root "$STATE" start "$ID"
+        after_start "$point" || unchanged
+        timeout 20 "$HULL" --root "$STATE" delete --force "$ID"
+        pid_file_is_whole
+        nothing_left
+    done
+}
+
+@test "a kill -9 at each point of run leaves nothing that delete --force does not remove" {
+    local point
+    for point in $(points); do
+        echo "at $point"
+        faulty "$point:kill" run
+        [ "$status" != 0 ]
+        unchanged
+        timeout 20 "$HULL" --root "$STATE" delete --force "$ID"
+        pid_file_is_whole
+        nothing_left
+    done
+}
+
+@test "exec fails at each of its points with one error, and the container goes on" {
+    local point
+    cargo sleep 1000
+    start_detached
+    for point in child-start process-attributes cwd execve; do
+        echo "at $point"
+        run env HULL_FAULT=$point timeout 20 "$HULL" --root "$STATE" exec --pid-file "$DIR/pid" "$ID" true </dev/null
+        [ "$status" != 0 ]
+        one_error "$point"
+        [ ! -e "$DIR/pid" ] || [ "$point" = execve ]
+        [ "$(status_of)" = running ]
+    done
+}
+
+@test "mounts that fail in the middle of the plan leave nothing" {
+    local options
+    for options in '{"destination": "/mnt", "type": "bind", "source": "/nonexistent", "options": ["rbind"]}' \
+        '{"destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": ["size=what"]}' \
+        '{"destination": "/mnt", "type": "nosuchfs", "source": "none"}'; do
+        config --argjson m "$options" '.mounts |= map(select(.destination != "/mnt")) + [$m]'
+        faulty none create
+        exits 1
+        [ "$(grep -c '^hull: ' <<<"$output")" = 1 ]
+        says /mnt
+        nothing_left
+    done
+}
+
+# hook TYPE: one that hangs, with a child of its own, and says when it is there.
+hanging_hook()
+{
+    printf '#!/bin/sh\necho $$ >%s\nsleep 1001 & echo $! >%s\nwait\n' "$DIR/hook.pid" "$DIR/hook.child" >"$DIR/hook"
+    chmod 755 "$DIR/hook"
+    config --arg type "$1" --arg path "$DIR/hook" 'del(.hooks) | .hooks[$type] = [{"path": $path}]'
+}
+
+hook_is_gone()
+{
+    ! kill -0 "$(cat "$DIR/hook.pid")" 2>/dev/null && ! kill -0 "$(cat "$DIR/hook.child")" 2>/dev/null
+}
+
+@test "SIGTERM and SIGINT during a hook that hangs end hull and the hook, and leave nothing" {
+    local type command signal pid code
+    for type in prestart createRuntime createContainer poststart; do
+        for command in create run; do
+            [ "$type" != poststart ] || [ "$command" = run ] || continue
+            for signal in TERM INT; do
+                echo "$signal during $type of $command"
+                hanging_hook $type
+                rm -f "$DIR"/hook.pid "$DIR"/hook.child
+                cargo sleep 1000
+                timeout 20 "$HULL" --root "$STATE" $command --bundle "$BUNDLE" --pid-file "$DIR/pid" "$ID" \
+                    </dev/null >"$DIR/out" 2>&1 3>&- 4>&- &
+                pid=$! code=0
+                wait_for test -s "$DIR/hook.child"
+                kill -$signal "$(pgrep -P $pid)"
+                wait $pid || code=$?
+                cat "$DIR/out"
+                [ "$code" = $((128 + $(kill -l $signal))) ]
+                grep -q "interrupted by SIG$signal" "$DIR/out"
+                wait_for hook_is_gone
+                rm -f "$DIR"/hook.pid "$DIR"/hook.child
+                nothing_left
+            done
+        done
+    done
+}
+
+@test "a hook that hangs dies with a hull that is killed, and delete --force removes the rest" {
+    local pid
+    hanging_hook createRuntime
+    cargo sleep 1000
+    "$HULL" --root "$STATE" create --bundle "$BUNDLE" "$ID" </dev/null >"$DIR/out" 2>&1 3>&- 4>&- &
+    pid=$!
+    wait_for test -s "$DIR/hook.child"
+    kill -9 $pid
+    wait $pid || true
+    wait_for test ! -e "/proc/$(cat "$DIR/hook.pid")"
+    kill -9 "$(cat "$DIR/hook.child")"
+    hull delete --force "$ID"
+    rm -f "$DIR"/hook.pid "$DIR"/hook.child
+    nothing_left
+}
+
+@test "delete --force waits for a create that is under way instead of cutting into it" {
+    local pid deleter
+    hanging_hook createRuntime
+    "$HULL" --root "$STATE" create --bundle "$BUNDLE" "$ID" </dev/null >"$DIR/out" 2>&1 3>&- 4>&- &
+    pid=$!
+    wait_for test -s "$DIR/hook.child"
+    hull delete --force "$ID" </dev/null >"$DIR/deleted" 2>&1 &
+    deleter=$!
+    sleep 0.3
+    kill -0 $deleter
+    kill -TERM $pid
+    wait $pid || true
+    wait $deleter
+    rm -f "$DIR"/hook.pid "$DIR"/hook.child
+    nothing_left
+}
