@@ -187,8 +187,8 @@ int container_kill(const struct runtime *rt, const char *id, int sig, bool all, 
 
     if (open_container(rt, id, false, &o, err) < 0)
         return -1;
-    if (o.container.status == CONTAINER_STOPPED)
-        return error_set(err, 0, "container not running");
+    if (o.container.status == CONTAINER_STOPPED) /* all of none is no error: engines clean up by it */
+        return all ? 0 : error_set(err, 0, "container not running");
     /* The kernel ends the rest with a pid namespace's init; without one of its own that is up to us. */
     if (all || (sig == SIGKILL && !(o.extra.namespaces & CLONE_NEWPID)))
         return kill_all(rt, &o, sig, err);

@@ -126,7 +126,8 @@ static int check_preserved(unsigned n, struct error *err)
 {
     for (unsigned fd = 3; fd < 3 + n; fd++) {
         if (fcntl((int)fd, F_GETFD) < 0)
-            return error_set(err, errno, "--preserve-fds: file descriptor %u is not open", fd);
+            return error_set(err, errno, "--preserve-fds: preserved-fd %u (file descriptor %u) is not open",
+                             fd - 3, fd);
     }
     return 0;
 }

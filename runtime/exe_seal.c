@@ -4,16 +4,21 @@
  * once nobody runs it.
  *
  * Others run from a copy or a read-only clone of themselves, which costs a second execve (0.7 ms here, as
- * much as the whole start of this program). Instead the forked child lets go of the file: its segments are
- * moved, contents unchanged, to anonymous memory (mremap replaces a mapping in one step, so code may replace
- * itself), and prctl(PR_SET_MM_MAP) points /proc/self/exe to an empty memfd. From then on no link of this
- * process leads to the binary. The kernel allows the change only when no mapping of the old file is left, so
- * success is the proof.
+ * much as the whole start of this program). Instead the forked child lets go of the file and points
+ * /proc/self/exe to an empty memfd with prctl(PR_SET_MM_MAP). The kernel allows that only when no mapping of
+ * the old file is left (it compares mount and dentry), so success is the proof. The mappings are replaced in
+ * place, contents unchanged, each in one step, so that code may replace itself:
+ *
+ *   - in a new mount namespace the binary's path leads to the same inode by another mount, ours alone and
+ * soon detached: text and constants are mapped from there, no page is copied. What is left of them shows in
+ * /proc/PID/map_files, which takes CAP_SYS_ADMIN over the host to open.
+ *   - elsewhere (exec), and for what is writable, pages are copied to anonymous memory and moved (mremap).
  */
 #include "runtime/exe_seal.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <linux/prctl.h>
 #include <stdint.h>
@@ -31,6 +36,7 @@
 extern char **environ;
 
 struct move {
+    int binary; /* the same file by another mount, or -1 */
     uintptr_t code_start, code_end, data_start, data_end;
     int error;
 };
@@ -51,12 +57,23 @@ static int protection_of(const ElfW(Phdr) * ph)
            (ph->p_flags & PF_X ? PROT_EXEC : 0);
 }
 
-/* Put a copy of [start, end), made at @copy, in its place. */
-static int move_segment(char *copy, uintptr_t start, uintptr_t end, int protection)
+/* memcpy that sanitizers do not take for an overflow of the program's variables. */
+__attribute__((no_sanitize("address", "undefined"), optimize("no-tree-loop-distribute-patterns"))) static void
+copy_words(uint64_t *to, const uint64_t *from, size_t bytes)
+{
+    for (size_t i = 0; i < bytes / sizeof(*to); i++)
+        to[i] = from[i];
+}
+
+static int move_to_memory(uintptr_t start, uintptr_t end, int protection)
 {
     size_t length = end - start;
+    void *copy =
+        mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
-    memcpy(copy, (const void *)start, length);
+    if (copy == MAP_FAILED)
+        return errno;
+    copy_words(copy, (const uint64_t *)start, length);
     if (protection != (PROT_READ | PROT_WRITE) && mprotect(copy, length, protection) < 0)
         return errno;
     if (mremap(copy, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)start) == MAP_FAILED)
@@ -64,20 +81,24 @@ static int move_segment(char *copy, uintptr_t start, uintptr_t end, int protecti
     return 0;
 }
 
-static int move_segments(const struct dl_phdr_info *info, struct move *m)
+static int move_segment(const struct move *m, const ElfW(Phdr) * ph, uintptr_t at)
 {
-    size_t total = 0;
-    char *copy;
+    uintptr_t start = page_down(at), end = page_up(at + ph->p_filesz);
 
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-
-        if (ph->p_type == PT_LOAD)
-            total += page_up(ph->p_vaddr + ph->p_filesz) - page_down(ph->p_vaddr);
-    }
-    copy = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (copy == MAP_FAILED)
+    if (m->binary < 0 || ph->p_flags & PF_W)
+        return move_to_memory(start, end, protection_of(ph));
+    if (mmap((void *)start, end - start, protection_of(ph), MAP_PRIVATE | MAP_FIXED, m->binary,
+             (off_t)page_down(ph->p_offset)) == MAP_FAILED)
         return errno;
+    return 0;
+}
+
+/* The first object is the program itself; libraries (in a dynamic build) are files of their own and stay. */
+static int move_program(struct dl_phdr_info *info, size_t size, void *data)
+{
+    struct move *m = data;
+
+    (void)size;
     for (int i = 0; i < info->dlpi_phnum && m->error == 0; i++) {
         const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
         uintptr_t at = info->dlpi_addr + ph->p_vaddr, end = at + ph->p_filesz;
@@ -88,20 +109,28 @@ static int move_segments(const struct dl_phdr_info *info, struct move *m)
             m->code_start = at, m->code_end = end;
         if (ph->p_flags & PF_W)
             m->data_start = at, m->data_end = end;
-        m->error = move_segment(copy, page_down(at), page_up(end), protection_of(ph));
-        copy += page_up(end) - page_down(at);
+        m->error = move_segment(m, ph, at);
     }
-    return m->error;
+    return 1;
 }
 
-/* The first object is the program itself; libraries (in a dynamic build) are files of their own and stay. */
-static int move_program(struct dl_phdr_info *info, size_t size, void *data)
+/* The running binary, found again by its path; -1 when something else is there now (an upgrade, an
+ * overmount). */
+static int open_binary(void)
 {
-    struct move *m = data;
+    char path[PATH_MAX];
+    struct stat running, found;
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    int fd;
 
-    (void)size;
-    m->error = move_segments(info, m);
-    return 1;
+    if (n <= 0)
+        return -1;
+    path[n] = '\0';
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0 && (fstat(fd, &found) < 0 || stat("/proc/self/exe", &running) < 0 ||
+                    found.st_dev != running.st_dev || found.st_ino != running.st_ino))
+        fd_closep(&fd);
+    return fd;
 }
 
 static int open_empty_memfd(void)
@@ -111,16 +140,17 @@ static int open_empty_memfd(void)
     return fd >= 0 || errno != EINVAL ? fd : memfd_create("hull", MFD_CLOEXEC);
 }
 
-int exe_seal(struct error *err)
+int exe_seal(bool new_mount_namespace, struct error *err)
 {
-    struct move m = {0};
     _cleanup_(fd_closep) int exe = open_empty_memfd();
+    _cleanup_(fd_closep) int binary = new_mount_namespace ? open_binary() : -1;
+    struct move m = {.binary = binary};
 
     if (exe < 0)
         return error_set(err, errno, "protect the hull binary: memfd_create");
     dl_iterate_phdr(move_program, &m);
     if (m.error)
-        return error_set(err, m.error, "protect the hull binary: move it to anonymous memory");
+        return error_set(err, m.error, "protect the hull binary: let go of it");
 
     /* The kernel wants start_brk above end_data and every address mappable; the values otherwise only feed
      * /proc. */

@@ -51,24 +51,6 @@ static void append(struct arena *a, struct string_list *list, const struct strin
     *list = (struct string_list){.v = v, .n = list->n + more->n};
 }
 
-/* NAME=VALUE given now replaces the container's, as a shell's export would. */
-static void override_env(struct arena *a, struct string_list *env, const struct string_list *more)
-{
-    struct string_list kept = {.v = arena_new_n(a, env->n + 1, char *)};
-
-    for (size_t i = 0; i < env->n; i++) {
-        size_t name = strcspn(env->v[i], "=");
-        bool replaced = false;
-
-        for (size_t j = 0; j < more->n && !replaced; j++)
-            replaced = strncmp(env->v[i], more->v[j], name + 1) == 0 && env->v[i][name] == '=';
-        if (!replaced)
-            kept.v[kept.n++] = env->v[i];
-    }
-    *env = kept;
-    append(a, env, more);
-}
-
 static void append_gids(struct arena *a, struct spec_user *user, const struct exec_options *o)
 {
     uint32_t *gids = arena_new_n(a, user->n_additional_gids + o->n_additional_gids + 1, uint32_t);
@@ -119,7 +101,7 @@ static int process_from_flags(struct execution *e, struct error *err)
         p->user.uid = o->uid;
     if (o->has_gid)
         p->user.gid = o->gid;
-    override_env(a, &p->env, &o->env);
+    append(a, &p->env, &o->env); /* the last of a name counts: env.h */
     append_gids(a, &p->user, o);
     if (p->cwd[0] != '/')
         return error_set(err, 0, "--cwd: must be an absolute path, got \"%s\"", p->cwd);

@@ -16,25 +16,15 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "base/passwd.h"
 #include "base/path.h"
+#include "base/procfs.h"
 #include "base/syscalls.h"
+#include "runtime/env.h"
 #include "runtime/fault.h"
 #include "runtime/process.h"
 #include "runtime/sync.h"
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-static const char *env_get(char *const *env, const char *name)
-{
-    size_t length = strlen(name);
-
-    for (; env && *env; env++) {
-        if (strncmp(*env, name, length) == 0 && (*env)[length] == '=')
-            return *env + length + 1;
-    }
-    return NULL;
-}
 
 /* errno as Go prints it. */
 static const char *go_error(int code)
@@ -110,41 +100,6 @@ static int find_executable(struct launch *l, struct error *err)
         return error_set(err, 0, "exec: \"%s\": %s", name, go_error(code));
     l->path = name;
     return 0;
-}
-
-/* By the container's own /etc/passwd. */
-static const char *home_directory(const struct launch *l)
-{
-    _cleanup_(fd_closep) int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    struct passwd_entry entry;
-
-    return root >= 0 && passwd_find(l->arena, root, l->process->user.uid, &entry) == 0 ? entry.home : NULL;
-}
-
-/* HOME is set from passwd when the specification leaves it out or empty (runc's and crun's habit, which shells rely
- * on); socket activation (sd_listen_fds(3)) is announced to the process that gets the descriptors. */
-static void make_environment(struct launch *l)
-{
-    const struct string_list *env = &l->process->env;
-    const char *home = env_get(env->v, "HOME");
-    size_t n = 0;
-
-    l->env = env->v;
-    if (home && *home && l->listen_fds == 0)
-        return;
-    l->env = arena_new_n(l->arena, env->n + 4, char *);
-    for (size_t i = 0; i < env->n; i++) {
-        if (strcmp(env->v[i], "HOME=") != 0)
-            l->env[n++] = env->v[i];
-    }
-    if (!home || !*home) {
-        home = home_directory(l);
-        l->env[n++] = arena_printf(l->arena, "HOME=%s", home ? home : "/");
-    }
-    if (l->listen_fds > 0) {
-        l->env[n++] = arena_printf(l->arena, "LISTEN_FDS=%u", l->listen_fds);
-        l->env[n++] = arena_strdup(l->arena, "LISTEN_PID=1");
-    }
 }
 
 static int enter_cwd(const struct launch *l, struct error *err)
@@ -243,27 +198,36 @@ static bool filter_is_deferred(const struct launch *l)
     return l->process->no_new_privileges && !l->seccomp->notify;
 }
 
+/* A user namespace that an unprivileged user mapped himself has setgroups denied (user_namespaces(7)). */
+static bool may_setgroups(const struct launch *l)
+{
+    char answer[8] = "";
+    _cleanup_(fd_closep) int fd = l->user_namespace ? procfs_open("self/setgroups", O_RDONLY) : -1;
+
+    return fd < 0 || read(fd, answer, sizeof(answer) - 1) <= 0 || strncmp(answer, "deny", 4) != 0;
+}
+
 int launch_prepare(struct launch *l, struct error *err)
 {
     const struct spec_process *p = l->process;
     bool cwd_done;
     struct error later = {0};
 
-    make_environment(l);
+    l->env = env_make(l->arena, p, l->listen_fds);
     if (apply_attributes(l, err) < 0 || FAULT_POINT("process-attributes", err) < 0)
         return -1;
     /* Root may be kept out where the user is not (NFS), and the user where root is not: one of the two has to
      * get in. */
     cwd_done = enter_cwd(l, &later) == 0;
-    if (p->capabilities.present && capabilities_drop_bounding(&p->capabilities, err) < 0)
+    if (capabilities_drop_bounding(&p->capabilities, err) < 0)
         return -1;
     if (p->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_set(err, errno, "process.noNewPrivileges");
     if (!filter_is_deferred(l) && load_filter(l, err) < 0)
         return -1;
-    if (identity_apply(&p->user, true, err) < 0)
+    if (identity_apply(&p->user, may_setgroups(l), err) < 0)
         return -1;
-    if (p->capabilities.present && capabilities_apply(&p->capabilities, err) < 0)
+    if (capabilities_apply(&p->capabilities, err) < 0)
         return -1;
     if (!cwd_done && chdir(p->cwd) < 0) {
         *err = later;

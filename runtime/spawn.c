@@ -90,7 +90,8 @@ static void run_child(const struct spawn *s, bool short_road)
     close(s->sync[0]);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         error_set(&err, errno, "PR_SET_PDEATHSIG");
-    else if (exe_seal(&err) == 0 && FAULT_POINT("child-start", &err) == 0 &&
+    else if (exe_seal(short_road && s->new_flags & CLONE_NEWNS, &err) == 0 &&
+             FAULT_POINT("child-start", &err) == 0 &&
              (!short_road || !(s->new_flags & CLONE_NEWUSER) || wait_for_maps(sync, &err) == 0) &&
              (!short_road || join(s, s->join_flags & ~(uint64_t)CLONE_NEWPID, &err) == 0)) {
         if (s->signal_mask)
@@ -158,7 +159,7 @@ static void run_intermediate(const struct spawn *s)
     close(s->sync[0]);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         error_set(&err, errno, "PR_SET_PDEATHSIG");
-    else if (exe_seal(&err) == 0 && intermediate(s, &err) == 0)
+    else if (exe_seal(false, &err) == 0 && intermediate(s, &err) == 0)
         _exit(0);
     sync_send_error(s->sync[1], &err);
     _exit(1);

@@ -244,9 +244,9 @@ char *container_state_json(struct arena *a, const struct container *c, bool pret
     json_object(&w);
     write_string(&w, "ociVersion", c->oci_version);
     write_string(&w, "id", c->id);
-    write_string(&w, "status", container_status_name(c->status));
     json_key(&w, "pid");
     json_int(&w, c->pid);
+    write_string(&w, "status", container_status_name(c->status));
     write_string(&w, "bundle", c->bundle);
     write_string(&w, "rootfs", c->rootfs);
     if (c->created)

@@ -121,8 +121,14 @@ int spec_load_process(struct arena *a, const char *path, struct spec_process *ou
     struct spec_complaints complaints = {.arena = a};
     struct decoder decoder = {.arena = a, .complaints = &complaints};
 
-    if (file_read(AT_FDCWD, path, JSON_MAX_SIZE, a, &text, &length, err) < 0 ||
-        json_parse(a, text, length, path, &json, err) < 0)
+    /* The caller's own words, so that a pipe will do: --process <(...) of a shell. */
+    _cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0)
+        return error_set(err, errno, "open %s", path);
+    if (fd_read_all(fd, JSON_MAX_SIZE, a, &text, &length) < 0)
+        return error_set(err, errno, "read %s", path);
+    if (json_parse(a, text, length, path, &json, err) < 0)
         return -1;
     *out = (struct spec_process){.present = true};
     decode_object(&decoder, NULL, json, &spec_process_table, out);
