@@ -87,7 +87,8 @@ static void run_child(const struct spawn *s, bool short_road)
     struct error err = {0};
     int sync = s->sync[1];
 
-    close(s->sync[0]);
+    if (short_road) /* else the intermediate has closed it, and the number may be another's by now */
+        close(s->sync[0]);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         error_set(&err, errno, "PR_SET_PDEATHSIG");
     else if (exe_seal(short_road && s->new_flags & CLONE_NEWNS, &err) == 0 &&
