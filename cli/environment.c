@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 
 #include "base/number.h"
@@ -26,7 +27,7 @@ static bool in_user_namespace(void)
 
 bool environment_is_rootless(void)
 {
-    return geteuid() != 0 || in_user_namespace();
+    return getauxval(AT_EUID) != 0 || in_user_namespace();
 }
 
 static int private_directory(const char *path, struct error *err)
@@ -49,7 +50,7 @@ static int private_directory(const char *path, struct error *err)
 int environment_root(struct arena *a, bool rootless, const char **root, struct error *err)
 {
     const char *runtime_dir = getenv("XDG_RUNTIME_DIR"), *user = getenv("USER");
-    uid_t uid = geteuid();
+    uid_t uid = (uid_t)getauxval(AT_EUID);
     /* Root of a user namespace keeps the user's own directory, unless it calls itself root (as runc has it).
      */
     bool as_root = !rootless || (uid == 0 && user && !strcmp(user, "root"));

@@ -84,8 +84,8 @@ static int print_version(struct arena *a, struct error *err)
     const struct scmp_version *v = seccomp_version();
     struct buffer b = {.arena = a};
 
-    buffer_printf(&b, "hull version %s\nspec: %s\nlibseccomp: %u.%u.%u\n", PACKAGE_VERSION, SPEC_VERSION,
-                  v->major, v->minor, v->micro);
+    buffer_printf(&b, "hull version %s\ncommit: v%s\nspec: %s\nlibseccomp: %u.%u.%u\n",
+                  PACKAGE_VERSION, PACKAGE_VERSION, SPEC_VERSION, v->major, v->minor, v->micro);
     return print_text(b.data, b.length, err);
 }
 
@@ -93,11 +93,11 @@ static int print_help(struct arena *a, struct error *err)
 {
     struct buffer b = {.arena = a};
 
-    buffer_puts(&b, "Usage: hull [GLOBAL OPTION...] COMMAND [OPTION...] [ARGUMENT...]\n\n"
-                    "Run OCI bundles as containers.\n\nCommands:\n");
+    buffer_puts(&b, "NAME:\n   hull - run OCI bundles as containers\n\n"
+                    "USAGE:\n   hull [GLOBAL OPTION...] COMMAND [OPTION...] [ARGUMENT...]\n\nCOMMANDS:\n");
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
         buffer_printf(&b, "  %-10s  %s\n", commands[i]->name, commands[i]->summary);
-    buffer_puts(&b, "\nGlobal options:\n");
+    buffer_puts(&b, "\nGLOBAL OPTIONS:\n");
     options_help(&b, global_rows);
     buffer_puts(&b, "\n'hull COMMAND --help' says more of each.\n");
     return print_text(b.data, b.length, err);
@@ -107,12 +107,12 @@ static int print_command_help(struct arena *a, const struct command *command, st
 {
     struct buffer b = {.arena = a};
 
-    buffer_printf(&b, "Usage: hull [GLOBAL OPTION...] %s [OPTION...]%s%s\n\n", command->name,
+    buffer_printf(&b, "NAME:\n   hull %s - %s\n\n", command->name, command->summary);
+    buffer_printf(&b, "USAGE:\n   hull [GLOBAL OPTION...] %s [OPTION...]%s%s\n\n", command->name,
                   *command->arguments ? " " : "", command->arguments);
-    buffer_printf(&b, "%c%s.\n", command->summary[0] - 'a' + 'A', command->summary + 1);
     if (command->details)
-        buffer_puts(&b, command->details);
-    buffer_puts(&b, "\nOptions:\n");
+        buffer_printf(&b, "%s\n", command->details);
+    buffer_puts(&b, "OPTIONS:\n");
     options_help(&b, command->options);
     return print_text(b.data, b.length, err);
 }
@@ -237,7 +237,7 @@ static int run_command_line(const struct globals *g, struct arena *a, const char
 
 static int unknown_command(const char *name, struct error *err)
 {
-    error_set(err, 0, "unknown command \"%s\"; see 'hull --help'", name);
+    error_set(err, 0, "No help topic for '%s': there is no such command; see 'hull --help'", name);
     err->exit_code = EXIT_UNKNOWN_COMMAND;
     return -1;
 }

@@ -1,10 +1,11 @@
 /*
  * Mounts of type cgroup: what a container sees of its cgroup, in the layout that the host has.
  *
- *   v2        one cgroup2 file system (with a cgroup namespace its root is the container's own), else a bind
- * of the container's directory v1        a tmpfs; in it a directory for each hierarchy, and links for the
- * names of co-mounted ones (cpu -> cpu,cpuacct) hybrid    the same, and `unified` for the v2 hierarchy that
- * has no controllers
+ *   v2        one cgroup2 file system (with a cgroup namespace its root is the container's own), else a
+ *             bind of the container's directory
+ *   v1        a tmpfs; in it a directory for each hierarchy, and links for the names of co-mounted ones
+ *             (cpu -> cpu,cpuacct)
+ *   hybrid    the same, and `unified` for the v2 hierarchy that has no controllers
  *
  * With a cgroup namespace the hierarchies are mounted anew; where the kernel refuses that (nested without
  * rights), and without a namespace, the container's own part of the host's mount is bound. "ro" holds for all

@@ -247,7 +247,6 @@ int rootfs_mount(struct rootfs *r, struct error *err)
     /* found now, while the host's is at /proc: nothing that a container mounts there can take its place */
     if (procfs_fd() < 0)
         return error_set(err, errno, "/proc is not a procfs");
-    mode_t old = umask(0);
     int result = root_attach(r, err);
     if (result == 0)
         result = mounts_carry_out(r, err);
@@ -255,7 +254,6 @@ int rootfs_mount(struct rootfs *r, struct error *err)
         result = devices_create(r, err);
     if (result == 0)
         result = masks_prepare(r, err);
-    umask(old);
     fd_batch_flush(&r->batch);
     return result;
 }

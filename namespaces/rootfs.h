@@ -3,11 +3,12 @@
  * pivoted, sealed.
  *
  *   parent   rootfs_plan()      options -> flags, destinations checked; nothing touched
- *   parent   rootfs_open()      opens what only the parent may open (root, bind sources for a user namespace,
- * idmapped clones) init     rootfs_mount()     propagation, root, mounts, devices, /dev links; runs before
- * createContainer hooks init     rootfs_pivot()     pivot_root (or MS_MOVE + chroot), then the root is "/"
- * and nothing of the host is left init     rootfs_finish()    read-only root, masked and read-only paths,
- * /dev/console; last mount work
+ *   parent   rootfs_open()      opens what only the parent may open (root, bind sources for a user
+ *                               namespace, idmapped clones)
+ *   init     rootfs_mount()     propagation, root, mounts, devices, /dev links; before createContainer hooks;
+ *                               the caller's umask is 0, so that modes come out as written
+ *   init     rootfs_pivot()     pivot_root (or MS_MOVE + chroot): the root is "/", nothing of the host is left
+ *   init     rootfs_finish()    read-only root, masked and read-only paths, /dev/console; last mount work
  *
  * Every target is a descriptor that was resolved inside the root (base/path.h); mounts go onto descriptors.
  */

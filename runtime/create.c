@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -81,7 +82,7 @@ static char *owner_name(struct arena *a)
 {
     _cleanup_(fd_closep) int root = -1;
     struct passwd_entry entry;
-    uid_t uid = geteuid();
+    uid_t uid = (uid_t)getauxval(AT_EUID);
 
     if (uid == 0)
         return arena_strdup(a, "root");

@@ -211,7 +211,9 @@ int init_main(void *argument, int sync, struct error *err)
 {
     struct progress p = {.in = argument, .sync = sync, .terminal = -1};
 
+    log_debug("init: child process in init(), pid %d", getpid());
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        log_debug("init: %s", steps[i].name);
         if (FAULT_POINT(steps[i].name, err) == 0 && steps[i].run(&p, err) == 0)
             continue;
         /* A started container has nobody to tell but its log and its stderr. */

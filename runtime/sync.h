@@ -3,8 +3,9 @@
  * packet.
  *
  *   init -> hull   SYNC_PID (an intermediate's child), SYNC_MAP_IDS, SYNC_HOOKS, SYNC_TERMINAL (+fd),
- *                  SYNC_LISTENER (value: fd number in init), SYNC_READY, SYNC_ERROR (text); end of file after
- * READY: execve worked hull -> init   SYNC_CONTINUE answers each message that waits for one
+ *                  SYNC_LISTENER (value: fd number in init), SYNC_READY, SYNC_ERROR (text);
+ *                  end of file after READY: execve worked
+ *   hull -> init   SYNC_CONTINUE answers each message that waits for one
  *
  * A peer that is gone is seen as end of file: neither side can wait for ever.
  */
