@@ -3,10 +3,15 @@
  * (runtime-spec 1.3, config-linux.md "Network Devices"). The one program of Hull that links libmnl.
  *
  * Per device, with its permanent global addresses noted before the kernel drops them:
- *   host       RTM_SETLINK  move, under a name that is free on both sides ("hPID-N": the wanted one may be a
- * template) container  RTM_GETLINK  its index there RTM_SETLINK  the wanted name ("eth%d" is filled in by the
- * kernel; a name in use is an error) RTM_NEWADDR  each address;  RTM_SETLINK  up All or none: on a failure
- * what was moved goes back, with its name, addresses and state. The error goes to stderr, for hull.
+ *   host       RTM_SETLINK  move, under a name that is free on both sides ("hPID-N": the wanted one may be
+ *                           a template)
+ *   container  RTM_GETLINK  its index there
+ *              RTM_SETLINK  the wanted name ("eth%d" is filled in by the kernel; a name in use is an error)
+ *              RTM_NEWADDR  each address
+ *              RTM_SETLINK  up
+ *
+ * All or none: on a failure what was moved goes back, with its name, addresses and state. The error goes to
+ * stderr, for hull.
  */
 #include <errno.h>
 #include <fcntl.h>
