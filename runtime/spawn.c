@@ -121,6 +121,22 @@ static int clone_error(uint64_t flags, struct error *err)
     return error_set(err, errno, "linux.namespaces: make the container's namespaces%s", remedy);
 }
 
+/* Sealing takes rights that an ordinary user has in the container's user namespace only. Nothing inside can see the
+ * intermediate between the two: the pid namespace comes with its child. */
+static int seal_and_join(const struct spawn *s, struct error *err)
+{
+    uint64_t user = s->join_flags & CLONE_NEWUSER;
+
+    if (exe_seal(false, err) == 0)
+        return join(s, s->join_flags, err);
+    if (!user || err->code != EPERM)
+        return -1;
+    error_clear(err);
+    if (join(s, user, err) < 0 || exe_seal(false, err) < 0)
+        return -1;
+    return join(s, s->join_flags & ~user, err);
+}
+
 static int intermediate(const struct spawn *s, struct error *err)
 {
     uint64_t flags = s->new_flags & ~(uint64_t)CLONE_NEWUSER;
@@ -128,7 +144,7 @@ static int intermediate(const struct spawn *s, struct error *err)
     int pidfd;
     pid_t pid;
 
-    if (join(s, s->join_flags, err) < 0)
+    if (seal_and_join(s, err) < 0)
         return -1;
     if (s->new_flags & CLONE_NEWUSER) {
         if (unshare(CLONE_NEWUSER) < 0)
@@ -160,7 +176,7 @@ static void run_intermediate(const struct spawn *s)
     close(s->sync[0]);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         error_set(&err, errno, "PR_SET_PDEATHSIG");
-    else if (exe_seal(false, &err) == 0 && intermediate(s, &err) == 0)
+    else if (intermediate(s, &err) == 0)
         _exit(0);
     sync_send_error(s->sync[1], &err);
     _exit(1);
