@@ -209,6 +209,32 @@ static int copy_symlink(struct rootfs *r, const struct mount_step *s, struct err
     return error_set(err, code, "copy the symbolic link %s", s->source);
 }
 
+static bool covers_root(const struct mount_step *s)
+{
+    return strcmp(s->dest, "/") == 0;
+}
+
+/* What was mounted over the root is the root from now on, and private like every root (see pivot.c). */
+static int replace_root(struct rootfs *r, int fd, struct error *err)
+{
+    if (fd < 0)
+        return error_set(err, errno, "open what was mounted");
+    fd_batch_add(&r->batch, r->root);
+    r->root = fd;
+    if (mount_propagation(fd, MS_PRIVATE) < 0)
+        return error_set(err, errno, "make the new root private");
+    return 0;
+}
+
+/* By the root's path on the host, or from "/", where attach_root_tree() puts it when that path is closed to
+ * us; "/.." leads to what lies on top there. */
+static int reopen_root(const struct rootfs *r)
+{
+    int fd = open(r->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    return fd < 0 && errno == EACCES ? open("/..", O_PATH | O_DIRECTORY | O_CLOEXEC) : fd;
+}
+
 static int do_bind(struct rootfs *r, struct mount_step *s, struct error *err)
 {
     int target, copied = copy_symlink(r, s, err);
@@ -225,7 +251,10 @@ static int do_bind(struct rootfs *r, struct mount_step *s, struct error *err)
         target_open(r, s, TARGET_LIKE, s->tree, &target, NULL, err) < 0)
         return -1;
     int result = attach_with_options(s->tree, target, &s->o, err);
-    fd_batch_add(&r->batch, s->tree);
+    if (result == 0 && covers_root(s))
+        result = replace_root(r, s->tree, err);
+    else
+        fd_batch_add(&r->batch, s->tree);
     fd_batch_add(&r->batch, target);
     s->tree = -1;
     return result;
@@ -408,6 +437,8 @@ static int do_fs(struct rootfs *r, struct mount_step *s, struct error *err)
     int result = mount_fs_at(r, target, s->source, s->type, flags, data);
     if (result < 0)
         result = fs_failed(r, s, target, data, err);
+    if (result == 0 && covers_root(s))
+        result = replace_root(r, reopen_root(r), err);
     if (result == 0)
         result = finish_fs(r, s, target, seal, err);
     fd_batch_add(&r->batch, target);

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "base/path.h"
 #include "base/procfs.h"
 #include "base/syscalls.h"
 #include "namespaces/rootfs_private.h"
@@ -240,6 +241,20 @@ int rootfs_pivot(struct rootfs *r, struct error *err)
     return 0;
 }
 
+/* A missing cwd is made while a root that will be read-only can still be written to. */
+static int make_cwd(struct rootfs *r, struct error *err)
+{
+    const char *cwd = r->spec->process.cwd;
+
+    if (!r->spec->root_readonly || !cwd || strcmp(cwd, "/") == 0)
+        return 0;
+    int fd = path_open(r->root, cwd, O_PATH, 0);
+    if (fd < 0 && errno == ENOENT && path_mkdirs(r->root, cwd, 0755, &fd, err) < 0)
+        return error_wrap(err, "process.cwd: make %s", cwd);
+    fd_batch_add(&r->batch, fd);
+    return 0;
+}
+
 int rootfs_mount(struct rootfs *r, struct error *err)
 {
     if (!r->options.new_mount_namespace)
@@ -252,6 +267,8 @@ int rootfs_mount(struct rootfs *r, struct error *err)
         result = mounts_carry_out(r, err);
     if (result == 0 && r->setup_dev)
         result = devices_create(r, err);
+    if (result == 0)
+        result = make_cwd(r, err);
     if (result == 0)
         result = masks_prepare(r, err);
     fd_batch_flush(&r->batch);

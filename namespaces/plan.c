@@ -107,9 +107,9 @@ static bool idmap_wanted(const struct mount_step *s)
 
 static int check_step(const struct rootfs *r, const struct mount_step *s, struct error *err)
 {
-    if (strcmp(s->dest, "/") == 0)
-        return error_set(
-            err, 0, "destination: the root itself cannot be a mount's target; root.path chooses the root");
+    if (strcmp(s->dest, "/") == 0 &&
+        (s->kind == STEP_CGROUP || same(s->type, "proc") || same(s->type, "sysfs")))
+        return error_set(err, 0, "destination: %s cannot be the container's root", s->type);
     if (!s->type && s->kind == STEP_FS)
         return error_set(err, 0, "type: missing, and neither bind nor rbind is among the options");
     if (s->kind == STEP_BIND && !(s->spec->source && s->spec->source[0]))

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "base/log.h"
 #include "base/procfs.h"
 #include "base/socket.h"
 #include "base/syscalls.h"
@@ -63,20 +64,22 @@ static void append_gids(struct arena *a, struct spec_user *user, const struct ex
     user->n_additional_gids += o->n_additional_gids;
 }
 
-/* --cap adds to what the process may have; never to the inheritable set (CVE-2022-29162). */
-static int add_capabilities(struct spec_capabilities *c, const struct string_list *names, struct error *err)
+/* --cap adds to what the process may have; never to the inheritable set (CVE-2022-29162). An unknown one is
+ * warned of, as in config.json. */
+static void add_capabilities(struct spec_capabilities *c, const struct string_list *names)
 {
     for (size_t i = 0; i < names->n; i++) {
         int number = capability_from_name(names->v[i]);
 
-        if (number < 0)
-            return error_set(err, 0, "--cap: unknown capability \"%s\"", names->v[i]);
+        if (number < 0) {
+            log_warning("--cap: ignoring unknown capability \"%s\"", names->v[i]);
+            continue;
+        }
         c->present = true;
         c->bounding |= 1ULL << number;
         c->effective |= 1ULL << number;
         c->permitted |= 1ULL << number;
     }
-    return 0;
 }
 
 static int process_from_flags(struct execution *e, struct error *err)
@@ -105,7 +108,8 @@ static int process_from_flags(struct execution *e, struct error *err)
     append_gids(a, &p->user, o);
     if (p->cwd[0] != '/')
         return error_set(err, 0, "--cwd: must be an absolute path, got \"%s\"", p->cwd);
-    return add_capabilities(&p->capabilities, &o->capabilities, err);
+    add_capabilities(&p->capabilities, &o->capabilities);
+    return 0;
 }
 
 static int load_process(struct execution *e, struct error *err)
@@ -210,6 +214,7 @@ static int exec_main(void *argument, int sync, struct error *err)
                             .sync = sync,
                             .arena = e->rt->arena};
 
+    log_debug("exec: child process in the container's namespaces, pid %d", getpid());
     if (setsid() < 0 && errno != EPERM)
         return error_set(err, errno, "setsid");
     if (cpu_affinity_apply(e->process.exec_cpu_affinity_initial, err) < 0 || enter_root(e, err) < 0 ||

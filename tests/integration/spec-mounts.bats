@@ -57,3 +57,36 @@ bind_with() # OPTION...
     [[ $(mount_line /) == *shared:* ]]
     [[ $(mount_line /bound) != *shared:* ]]
 }
+
+@test "a bind over / is the container's root" {
+    need_root
+    cp -a "$BUNDLE/rootfs" "$DIR/other"
+    echo other >"$DIR/other/etc/which"
+    config --arg source "$DIR/other" '.mounts = [{destination: "/", type: "bind", source: $source, options: ["bind", "rshared"]}] + .mounts'
+    script 'cat /etc/which; touch /written; cat /proc/self/mountinfo'
+    for flag in --no-new-keyring --no-pivot; do
+        run_container $flag
+        exits 0
+        [ "${lines[0]}" = other ]
+        [ -e "$DIR/other/written" ]
+        [ ! -e "$BUNDLE/rootfs/written" ]
+        [[ $(mount_line /) != *shared:* ]]
+    done
+}
+
+@test "a tmpfs over / with tmpcopyup is a copy of the image" {
+    need_root
+    config '.mounts = [{destination: "/", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup", "mode=755"]}] + .mounts'
+    script 'touch /written; cat /proc/self/mountinfo'
+    run_container
+    exits 0
+    [[ $(mount_line /) == *"- tmpfs "* ]]
+    [ ! -e "$BUNDLE/rootfs/written" ]
+}
+
+@test "proc cannot be the container's root" {
+    config '.mounts = [{destination: "/", type: "proc", source: "proc"}] + .mounts'
+    run_container
+    exits 1
+    says "cannot be the container's root"
+}
