@@ -126,14 +126,16 @@ void log_write(enum log_level level, const char *fmt, ...)
     vsnprintf(message, sizeof(message), fmt, args);
     va_end(args);
 
-    if (target.format == LOG_JSON || log_is_file()) {
+    /* Who debugs wants the times, on stderr too. */
+    bool stamped = log_is_file() || target.level == LOG_DEBUG;
+    if (target.format == LOG_JSON || stamped) {
         struct timespec clock;
         clock_gettime(CLOCK_REALTIME, &clock);
         timestamp_format(&clock, false, now);
     }
     if (target.format == LOG_JSON) {
         add_json(&line, level, message, now);
-    } else if (log_is_file()) {
+    } else if (stamped) {
         buffer_printf(&line, "time=\"%s\" level=%s msg=\"", now, level_names[level]);
         add_quoted(&line, message);
         buffer_puts(&line, "\"");

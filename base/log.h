@@ -1,7 +1,7 @@
 /*
  * Logging as engines expect it of runc: --log FILE, --log-format text|json, --log-level.
- * Text lines go `time="..." level=warning msg="..."` to a file and `hull: warning: ...` to a terminal's or
- * engine's stderr; JSON lines are {"level":"warning","msg":"...","time":"RFC3339"} in both.
+ * Text lines go `time="..." level=warning msg="..."` to a file (and to stderr at level debug) and
+ * `hull: warning: ...` to a terminal's or engine's stderr; JSON lines are {"level":"warning","msg":"...","time":"RFC3339"} in both.
  */
 #pragma once
 

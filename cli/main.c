@@ -84,8 +84,8 @@ static int print_version(struct arena *a, struct error *err)
     const struct scmp_version *v = seccomp_version();
     struct buffer b = {.arena = a};
 
-    buffer_printf(&b, "hull version %s\ncommit: v%s\nspec: %s\nlibseccomp: %u.%u.%u\n",
-                  PACKAGE_VERSION, PACKAGE_VERSION, SPEC_VERSION, v->major, v->minor, v->micro);
+    buffer_printf(&b, "hull version %s\ncommit: v%s\nspec: %s\nlibseccomp: %u.%u.%u\n", PACKAGE_VERSION,
+                  PACKAGE_VERSION, SPEC_VERSION, v->major, v->minor, v->micro);
     return print_text(b.data, b.length, err);
 }
 

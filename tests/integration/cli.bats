@@ -22,8 +22,9 @@ options_of()
         bare $flag
         exits 0
         [[ ${lines[0]} =~ ^hull\ version\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
-        [[ ${lines[1]} =~ ^spec:\ 1\.[0-9]+\.[0-9]+$ ]]
-        [[ ${lines[2]} =~ ^libseccomp:\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+        [[ ${lines[1]} =~ ^commit:\ v[0-9] ]]
+        [[ ${lines[2]} =~ ^spec:\ 1\.[0-9]+\.[0-9]+$ ]]
+        [[ ${lines[3]} =~ ^libseccomp:\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
     done
 }
 
@@ -31,7 +32,8 @@ options_of()
     local command expected
     for command in $COMMANDS; do
         expected=$("$HULL" "$command" --help)
-        [[ $expected == "Usage: hull [GLOBAL OPTION...] $command "* ]]
+        [[ $expected == $'NAME:\n'"   hull $command - "* ]]
+        [[ $expected == *$'USAGE:\n'"   hull [GLOBAL OPTION...] $command "* ]]
         for flag in -h -help; do
             bare "$command" $flag
             exits 0
@@ -112,7 +114,7 @@ options_of()
     output_is "hull: unknown option --nothing; see 'hull --help'"
     bare nothing
     exits 3
-    output_is "hull: unknown command \"nothing\"; see 'hull --help'"
+    output_is "hull: No help topic for 'nothing': there is no such command; see 'hull --help'"
 }
 
 @test "the number of arguments is complained of in runc's words" {
