@@ -412,7 +412,7 @@ static int finish_fs(struct rootfs *r, struct mount_step *s, int target, bool se
     _cleanup_(fd_closep) int fd = target_reopen(r, s, copy || label ? O_RDONLY | O_DIRECTORY : O_PATH);
     if (fd < 0)
         return error_set(err, errno, "open what was mounted");
-    if (copy && tmpcopyup(target, fd, err) < 0)
+    if (copy && tmpcopyup(target, fd, s->o.data, err) < 0)
         return -1;
     if (label && fsetxattr(fd, "security.selinux", r->label, strlen(r->label) + 1, 0) < 0)
         return error_set(err, errno, "label with %s", r->label);

@@ -84,7 +84,7 @@ bool propagation_is_default(const struct rootfs *r, const struct mount_step *s);
 
 /* cgroup_mount.c, tmpcopyup.c, devices.c, masks.c, pivot.c */
 int cgroup_mount(struct rootfs *r, const struct mount_step *s, struct error *err);
-int tmpcopyup(int from, int to, struct error *err);
+int tmpcopyup(int from, int to, const char *data, struct error *err);
 int devices_create(struct rootfs *r, struct error *err);
 int console_bind(struct rootfs *r, int console, struct error *err);
 int masks_prepare(struct rootfs *r, struct error *err); /* before the pivot */

@@ -1,7 +1,8 @@
 /*
  * tmpcopyup: what the image has below a tmpfs's mount point is copied into it (runc's extension; podman uses
  * it). Both sides are descriptors: `from` was opened before the mount and still names the covered directory.
- * Nothing is followed; content is opened only after a look that it is a regular file, and looked at again
+ * Owner and mode of the mount are those of the image's directory too, unless options name others (the mode is among
+ * the mount's options either way). Nothing is followed; content is opened only after a look that it is a regular file, and looked at again
  * once it is open.
  */
 #include <dirent.h>
@@ -159,13 +160,20 @@ static int copy_tree(int from, int to, unsigned depth, struct error *err)
     return errno ? error_set(err, errno, "tmpcopyup: read the image's directory") : 0;
 }
 
-int tmpcopyup(int from, int to, struct error *err)
+int tmpcopyup(int from, int to, const char *data, struct error *err)
 {
-    struct stat st;
+    struct stat st, made;
 
     if (copy_tree(from, to, 0, err) < 0)
         return -1;
-    if (fstat(from, &st) < 0 || copy_metadata(to, &st) < 0)
+    if (fstat(from, &st) < 0 || fstat(to, &made) < 0)
+        return error_set(err, errno, "tmpcopyup: read the owner and mode");
+    st.st_mode = made.st_mode;
+    if (data && strstr(data, "uid="))
+        st.st_uid = made.st_uid;
+    if (data && strstr(data, "gid="))
+        st.st_gid = made.st_gid;
+    if (copy_metadata(to, &st) < 0)
         return error_set(err, errno, "tmpcopyup: copy the owner and mode");
     return 0;
 }
