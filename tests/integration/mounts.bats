@@ -73,7 +73,7 @@ OPTIONS="opts() { awk -v m=\$1 '\$5 == m { o = \$6 \" \" \$NF } END { print o }'
     mkdir "$BUNDLE/rootfs/full"
     echo kept >"$BUNDLE/rootfs/full/file"
     chmod 751 "$BUNDLE/rootfs/full"
-    chown 7:8 "$BUNDLE/rootfs/full"
+    chown 0:8 "$BUNDLE/rootfs/full"
     mount_entry '{"destination": "/t", "type": "tmpfs", "source": "tmpfs", "options": ["size=64k", "mode=1700", "nosuid"]}'
     mount_entry '{"destination": "/full", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup"]}'
     script "$OPTIONS"'; opts /t; stat -c %a /t; cat /full/file; stat -c %a:%u:%g /full; echo new >/full/new; grep -c " /full " /proc/self/mountinfo'
@@ -81,7 +81,7 @@ OPTIONS="opts() { awk -v m=\$1 '\$5 == m { o = \$6 \" \" \$NF } END { print o }'
     exits 0
     says size=64k
     says 1700
-    says $'kept\n751:7:8\n1'
+    says $'kept\n751:0:8\n1'
     config '(.mounts[] | select(.destination == "/full")).options += ["mode=1777", "uid=5"] | .process.args[2] = "stat -c %a:%u:%g /full"'
     run_container
     output_is 1777:5:8
