@@ -113,7 +113,7 @@ static int run_hooks(const struct runtime *rt, const struct opened *o, enum hook
 {
     const char *state = container_state_json(rt->arena, &o->container, false, NULL);
 
-    return hooks_run(spec, type, state, keep_going, err);
+    return hooks_run(spec, type, state, o->container.bundle, keep_going, err);
 }
 
 static int kill_and_wait(const struct opened *o, struct error *err)

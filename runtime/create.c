@@ -278,7 +278,7 @@ static int run_hooks(struct creation *c, enum hook_type type, enum container_sta
         return 0;
     c->container.status = status;
     return hooks_run(c->spec, type, container_state_json(c->rt->arena, &c->container, false, NULL),
-                     keep_going, err);
+                     c->container.bundle, keep_going, err);
 }
 
 static int pass_listener(struct creation *c, int number, struct error *err)

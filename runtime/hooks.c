@@ -27,6 +27,8 @@ enum { QUOTE = 512 };
 
 struct hook_run {
     const struct spec_hook *hook;
+    const char *cwd;
+    char *const *env; /* for a hook that has none */
     int in, out, errors;
 };
 
@@ -41,10 +43,9 @@ static int memfd_with(const char *text)
 
 static void exec_hook(const struct hook_run *run)
 {
-    static char *const nothing[] = {NULL};
     char *const path_only[] = {run->hook->path, NULL};
     char *const *args = run->hook->args.n ? run->hook->args.v : path_only;
-    char *const *env = run->hook->env.n ? run->hook->env.v : nothing;
+    char *const *env = run->hook->env.n ? run->hook->env.v : run->env;
     sigset_t none;
 
     sigemptyset(&none);
@@ -56,6 +57,10 @@ static void exec_hook(const struct hook_run *run)
     if (syscall(SYS_close_range, 3, ~0U, 0) < 0) {
         for (int fd = 3; fd < 1024; fd++)
             close(fd);
+    }
+    if (run->cwd && chdir(run->cwd) < 0 && errno != ENOENT) { /* a bundle may be gone before its poststop */
+        dprintf(2, "enter %s: %s", run->cwd, strerror(errno));
+        _exit(126);
     }
     execve(run->hook->path, args, env);
     dprintf(2, "execute: %s", strerror(errno));
@@ -148,26 +153,37 @@ static int report(const struct hook_run *run, int status, bool stopped, struct e
     return -1;
 }
 
-static int run_hook(const struct spec_hook *hook, const char *state_json, struct error *err)
+/* The environment where a hook runs: createContainer and startContainer belong to the container, and the
+ * host's variables do not enter there. */
+static char *const *default_env(const struct spec *spec, enum hook_type type)
+{
+    static char *const nothing[] = {NULL};
+
+    if (type != HOOK_CREATE_CONTAINER && type != HOOK_START_CONTAINER)
+        return environ;
+    return spec->process.env.n ? spec->process.env.v : nothing;
+}
+
+static int run_hook(struct hook_run run, const char *state_json, struct error *err)
 {
     _cleanup_(fd_closep) int in = memfd_with(state_json);
     _cleanup_(fd_closep) int out = memfd_with(NULL);
     _cleanup_(fd_closep) int errors = memfd_with(NULL);
     _cleanup_(fd_closep) int pidfd = -1;
-    struct hook_run run = {.hook = hook, .in = in, .out = out, .errors = errors};
     int status = 0;
     bool stopped;
     pid_t pid;
 
     if (in < 0 || out < 0 || errors < 0)
         return error_set(err, errno, "memfd_create");
+    run.in = in, run.out = out, run.errors = errors;
     pid = fork();
     if (pid < 0)
         return error_set(err, errno, "fork");
     if (pid == 0)
         exec_hook(&run);
     pidfd = sys_pidfd_open(pid, 0);
-    stopped = wait_until(pidfd, hook, err) < 0;
+    stopped = wait_until(pidfd, run.hook, err) < 0;
     if (stopped)
         kill(-pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -175,15 +191,16 @@ static int run_hook(const struct spec_hook *hook, const char *state_json, struct
     return report(&run, status, stopped, err);
 }
 
-int hooks_run(const struct spec *spec, enum hook_type type, const char *state_json, bool keep_going,
-              struct error *err)
+int hooks_run(const struct spec *spec, enum hook_type type, const char *state_json, const char *cwd,
+              bool keep_going, struct error *err)
 {
     const struct spec_hooks *hooks = &spec->hooks[type];
 
     for (size_t i = 0; i < hooks->n; i++) {
         struct error e = {0};
+        struct hook_run run = {.hook = &hooks->v[i], .cwd = cwd, .env = default_env(spec, type)};
 
-        if (run_hook(&hooks->v[i], state_json, &e) == 0)
+        if (run_hook(run, state_json, &e) == 0)
             continue;
         error_wrap(&e, "%s hook %zu (%s)", hook_name(type), i, hooks->v[i].path);
         if (!keep_going) {

@@ -108,7 +108,8 @@ static int run_hooks(struct progress *p, enum hook_type type, enum container_sta
         return 0;
     c.status = status;
     c.pid = getpid();
-    return hooks_run(p->in->spec, type, container_state_json(p->in->arena, &c, false, NULL), false, err);
+    return hooks_run(p->in->spec, type, container_state_json(p->in->arena, &c, false, NULL), NULL, false,
+                     err);
 }
 
 static int step_create_hooks(struct progress *p, struct error *err)
@@ -119,6 +120,8 @@ static int step_create_hooks(struct progress *p, struct error *err)
         if (sync_send(p->sync, SYNC_HOOKS, 0, err) < 0 || sync_wait_continue(p->sync, err) < 0)
             return -1;
     }
+    if (hooks[HOOK_CREATE_CONTAINER].n && fchdir(rootfs_root_fd(p->in->rootfs)) < 0)
+        return error_set(err, errno, "createContainer hooks: enter the root");
     return run_hooks(p, HOOK_CREATE_CONTAINER, CONTAINER_CREATING, err);
 }
 

@@ -25,3 +25,35 @@ load helpers
     says CAP_NO_SUCH
     says done
 }
+
+# hook NAME [ENV]: one that writes where it runs and what is in its environment.
+hook()
+{
+    jq -n --arg script "pwd >$DIR/$1.pwd; env >$DIR/$1.env" --argjson env "${2:-null}" \
+        '[{path: "/bin/sh", args: ["sh", "-c", $script]} + (if $env then {env: $env} else {} end)]'
+}
+
+@test "hooks of the host run in the bundle with the caller's environment, unless they bring their own" {
+    need_root
+    config --argjson first "$(hook prestart)" --argjson second "$(hook createRuntime '["ONLY=this"]')" \
+        --argjson last "$(hook poststop)" '.hooks = {prestart: $first, createRuntime: $second, poststop: $last}'
+    cargo true
+    OF_THE_HOST=yes run_container
+    exits 0
+    [ "$(cat "$DIR/prestart.pwd" "$DIR/createRuntime.pwd" "$DIR/poststop.pwd" | sort -u)" = "$BUNDLE" ]
+    grep -q OF_THE_HOST=yes "$DIR/prestart.env"
+    grep -q OF_THE_HOST=yes "$DIR/poststop.env"
+    grep -q ONLY=this "$DIR/createRuntime.env"
+    ! grep -q OF_THE_HOST "$DIR/createRuntime.env"
+}
+
+@test "a createContainer hook runs in the root file system, without the host's environment" {
+    need_root
+    config --argjson hook "$(hook createContainer)" '.hooks = {createContainer: $hook} | .process.env += ["OF_THE_CONTAINER=yes"]'
+    cargo true
+    OF_THE_HOST=yes run_container
+    exits 0
+    [ "$(cat "$DIR/createContainer.pwd")" = "$BUNDLE/rootfs" ]
+    grep -q OF_THE_CONTAINER=yes "$DIR/createContainer.env"
+    ! grep -q OF_THE_HOST "$DIR/createContainer.env"
+}
