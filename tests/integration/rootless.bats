@@ -1,111 +1,168 @@
 #!/usr/bin/env bats
-# Everything as an ordinary user: with subordinate ids, and with the single id that everybody has.
+# Hull for a user who is not root: ids mapped by newuidmap with the user's range of /etc/subuid, or one id alone.
+# Everything here runs as that user, state directory included.
 
 load helpers
+eval "usual_$(declare -f setup)"
 
 setup()
 {
     need_unprivileged_user
-    DIR=$(mktemp -d /tmp/hull-test.XXXXXX)
-    chmod 755 "$DIR"
-    BUNDLE=$DIR/bundle
-    STATE=$DIR/state
-    ID=t${DIR##*.}
-    # The user may not reach into root's build directory.
-    install -m 755 "$HULL" "$DIR/hull"
-    HULL=$DIR/hull
-    make_bundle "$BUNDLE" --rootless
-    # As `hull spec --rootless` writes it for this user, not for root.
-    config --argjson uid "$(id -u $UNPRIVILEGED)" --argjson gid "$(id -g $UNPRIVILEGED)" '
-        .linux.uidMappings[0].hostID = $uid | .linux.gidMappings[0].hostID = $gid'
-    chown -hR "$UNPRIVILEGED:$UNPRIVILEGED" "$BUNDLE" "$DIR"
+    usual_setup
+    chown "$UNPRIVILEGED:" "$DIR"
+    export ID_OF_USER ID_OF_GROUP
+    ID_OF_USER=$(id -u "$UNPRIVILEGED")
+    ID_OF_GROUP=$(id -g "$UNPRIVILEGED")
+    FIRST=$(sed -n "s/^$UNPRIVILEGED:\([0-9]*\):.*/\1/p" /etc/subuid | head -1)
+    FIRST_GID=$(sed -n "s/^$UNPRIVILEGED:\([0-9]*\):.*/\1/p" /etc/subgid | head -1)
+    rm "$BUNDLE/config.json"
+    chown -R "$UNPRIVILEGED:" "$BUNDLE"
+    hull_alone spec --rootless --bundle "$BUNDLE" # with the user's ids
+    config '.process.terminal = false | .root.readonly = false'
+}
+
+hull_alone()
+{
+    as_user XDG_RUNTIME_DIR="$DIR" timeout 20 "$HULL" "$@"
 }
 
 hull()
 {
-    as_user "$HULL" --root "$STATE" "$@"
+    hull_alone --root "$STATE" "$@"
 }
 
-with_ranges()
+# The whole range: root is the user, 1 and up are the subordinate ids.
+map_range()
 {
-    config --argjson uid "$(id -u $UNPRIVILEGED)" --argjson gid "$(id -g $UNPRIVILEGED)" '
-        .linux.uidMappings = [{containerID: 0, hostID: $uid, size: 1}, {containerID: 1, hostID: 700000, size: 65536}]
-        | .linux.gidMappings = [{containerID: 0, hostID: $gid, size: 1}, {containerID: 1, hostID: 700000, size: 65536}]'
+    config --argjson u "$ID_OF_USER" --argjson g "$ID_OF_GROUP" --argjson fu "$FIRST" --argjson fg "$FIRST_GID" '
+        .linux.uidMappings = [{"containerID": 0, "hostID": $u, "size": 1}, {"containerID": 1, "hostID": $fu, "size": 65535}] |
+        .linux.gidMappings = [{"containerID": 0, "hostID": $g, "size": 1}, {"containerID": 1, "hostID": $fg, "size": 65535}] |
+        .process.capabilities |= map_values(. + ["CAP_CHOWN"])'
 }
 
-@test "run with a single id: root inside, the user outside" {
-    script 'id -u; touch /tmp/made; echo $$'
+@test "spec --rootless maps the user's own id to root" {
+    run jq -c '[.linux.uidMappings[0].hostID, .linux.gidMappings[0].hostID]' "$BUNDLE/config.json"
+    output_is "[$ID_OF_USER,$ID_OF_GROUP]"
+}
+
+@test "run: root inside, the user outside" {
+    script 'id -u; id -g; echo mine >/tmp/file; awk "{print \$2}" /proc/self/uid_map; exit 3'
     run_container
-    exits 0
-    output_is $'0\n1'
-    [ "$(stat -c %U "$BUNDLE/rootfs/tmp/made")" = "$UNPRIVILEGED" ]
+    exits 3
+    output_is $'0\n0\n'"$ID_OF_USER"
+    [ "$(stat -c %u "$BUNDLE/rootfs/tmp/file")" = "$ID_OF_USER" ]
+    [ ! -e "$STATE/$ID" ]
 }
 
-@test "run with ranges through newuidmap and newgidmap" {
-    with_ranges
-    config '.process.capabilities |= with_entries(.value += ["CAP_CHOWN"])'
-    script 'cat /proc/self/uid_map | tr -s " "; chown 5:6 /tmp; stat -c %u:%g /tmp'
-    run_container
-    exits 0
-    says "1 700000 65536"
-    says 5:6
-    [ "$(stat -c %u:%g "$BUNDLE/rootfs/tmp")" = 700004:700005 ]
-}
-
-@test "create, start, exec, kill, delete" {
+@test "create, start, state, exec, ps, kill, delete" {
     cargo sleep 1000
-    hull create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
+    hull create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>"$DIR/stderr"
+    [ "$(status_of)" = created ]
     hull start "$ID"
     [ "$(status_of)" = running ]
-    run hull exec "$ID" sh -c 'id -u; exit 3' </dev/null
-    exits 3
-    output_is 0
+    run hull exec "$ID" sh -c 'id -u; readlink /proc/self/ns/user; exit 4' </dev/null
+    exits 4
+    [ "${lines[0]}" = 0 ]
+    [ "${lines[1]}" = "$(readlink "/proc/$(pid_of)/ns/user")" ]
+    run hull ps --format json "$ID"
+    [ "$(jq length <<<"$output")" = 1 ]
+    run hull list --quiet
+    output_is "$ID"
     hull kill "$ID" KILL
     wait_for has_status stopped
     hull delete "$ID"
+    [ ! -e "$STATE/$ID" ]
 }
 
-@test "another user in a container with ranges" {
-    with_ranges
-    config '.process.user = {uid: 1000, gid: 1000}'
-    script 'id -u; id -g'
+@test "a terminal through run and exec" {
+    config '.process.terminal = true'
+    script 'tty; stty size; exit 5'
+    run command script -qec "stty rows 33 cols 77; setpriv --reuid $UNPRIVILEGED --regid $UNPRIVILEGED --clear-groups \
+        timeout --foreground 20 $HULL --root $STATE run --bundle $BUNDLE $ID" /dev/null </dev/null
+    exits 5
+    says /dev/pts/0
+    says "33 77"
+    config '.process.terminal = false'
+    cargo sleep 1000
+    start_detached
+    run command script -qec "setpriv --reuid $UNPRIVILEGED --regid $UNPRIVILEGED --clear-groups \
+        timeout --foreground 20 $HULL --root $STATE exec --tty $ID tty" /dev/null </dev/null
+    exits 0
+    says /dev/pts/
+}
+
+@test "several ranges by newuidmap: other users inside" {
+    map_range
+    script 'wc -l </proc/self/uid_map; id -u; touch /tmp/file; chown 1000:1000 /tmp/file; stat -c %u /tmp/file'
     run_container
+    exits 0
+    output_is $'2\n0\n1000'
+    [ "$(stat -c %u "$BUNDLE/rootfs/tmp/file")" = $((FIRST + 999)) ]
+    config '.process.user = {"uid": 1000, "gid": 1000, "additionalGids": [5, 6]}'
+    script 'id -u; id -g; id -G'
+    run_container
+    exits 0
+    output_is $'1000\n1000\n1000 5 6'
+}
+
+@test "exec as another user of the range" {
+    map_range
+    cargo sleep 1000
+    start_detached
+    run hull exec --user 1000:1000 "$ID" sh -c 'id -u; id -g' </dev/null
     exits 0
     output_is $'1000\n1000'
 }
 
-@test "a range that is not the user's is refused and nothing is left" {
-    config '.linux.uidMappings = [{containerID: 0, hostID: 0, size: 1}]'
-    cargo echo ran
+@test "ids outside of the user's range are refused, with the line that would allow them" {
+    config '.linux.uidMappings = [{"containerID": 0, "hostID": 1, "size": 10}]'
     run_container
-    [ "$status" != 0 ]
-    says_not $'ran\n'
+    exits 1
+    says /etc/subuid
+    says "add the line"
+    [ ! -e "$STATE/$ID" ]
 }
 
-@test "the state directory is \$XDG_RUNTIME_DIR/hull by default" {
-    cargo sleep 1000
-    mkdir "$DIR/run"
-    chown "$UNPRIVILEGED" "$DIR/run"
-    as_user XDG_RUNTIME_DIR="$DIR/run" "$HULL" run --bundle "$BUNDLE" --detach "$ID" </dev/null >/dev/null 2>&1
-    [ -d "$DIR/run/hull/$ID" ]
-    as_user XDG_RUNTIME_DIR="$DIR/run" "$HULL" delete --force "$ID"
-    [ ! -d "$DIR/run/hull/$ID" ]
-}
-
-@test "root's containers are out of reach, and what the user may not do is refused" {
+@test "one id alone: setgroups is denied, and other ids are refused by their path in config.json" {
+    script 'cat /proc/self/setgroups'
+    run_container
+    exits 0
+    output_is deny
+    config '.process.user = {"uid": 1000, "gid": 0}'
     cargo true
-    mkdir -m 700 "$DIR/of-root"
-    chown root:root "$DIR/of-root"
-    config --arg s "$DIR/of-root" '.mounts += [{destination: "/x", source: ($s + "/y"), options: ["bind"]}]'
     run_container
-    [ "$status" != 0 ]
-    says "$DIR/of-root"
+    exits 1
+    says process.user
+    [ ! -e "$STATE/$ID" ]
 }
 
-@test "a terminal works for the user" {
-    config '.process.terminal = true | .process.env += ["PS1=# "]'
-    run timeout 30 setpriv --reuid "$UNPRIVILEGED" --regid "$UNPRIVILEGED" --clear-groups env -i PATH="$PATH" \
-        "$TESTS/integration/terminal.py" run -i 'tty' -i 'exit 5' -- "$HULL" --root "$STATE" run --bundle "$BUNDLE" "$ID"
-    exits 5
-    says /dev/pts/0
+@test "without a user namespace the refusal says what is needed" {
+    config '.linux.namespaces |= map(select(.type != "user")) | del(.linux.uidMappings, .linux.gidMappings)'
+    run_container
+    exits 1
+    says "user namespace"
+    [ ! -e "$STATE/$ID" ]
+}
+
+@test "the default state directory is the user's runtime directory" {
+    cargo sleep 1000
+    as_user XDG_RUNTIME_DIR="$DIR" timeout 20 "$HULL" run --detach --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
+    [ -e "$DIR/hull/$ID/state.json" ]
+    as_user XDG_RUNTIME_DIR="$DIR" timeout 20 "$HULL" delete --force "$ID"
+    [ ! -e "$DIR/hull/$ID" ]
+}
+
+@test "volumes, tmpfs, a read-only root" {
+    mkdir "$DIR/volume"
+    chown "$UNPRIVILEGED:" "$DIR/volume"
+    config --arg v "$DIR/volume" '.root.readonly = true | .mounts += [
+        {"destination": "/volume", "type": "bind", "source": $v, "options": ["rbind", "rw"]},
+        {"destination": "/scratch", "type": "tmpfs", "source": "tmpfs"}]'
+    mkdir "$BUNDLE/rootfs/volume" "$BUNDLE/rootfs/scratch"
+    script 'echo written >/volume/file; touch /scratch/file && echo ok; touch /file'
+    run_container
+    exits 1
+    says ok
+    says "Read-only file system"
+    [ "$(cat "$DIR/volume/file")" = written ]
 }
