@@ -38,7 +38,7 @@ static int check_followed(const struct rootfs *r, int fd, struct error *err)
 static int not_ordinary(const struct mount_step *s, struct error *err)
 {
     return error_set(err, 0,
-                     "%s must be mounted on an ordinary directory, and in the root file system it is not one",
+                     "%s must be mounted on ordinary directory, and in the root file system it is not one",
                      s->type);
 }
 

@@ -211,12 +211,14 @@ static int exec_main(void *argument, int sync, struct error *err)
                             .user_namespace = e->extra.namespaces & CLONE_NEWUSER,
                             .preserve_fds = e->o->preserve_fds,
                             .listen_fds = e->o->listen_fds,
+                            .keep_groups = launch_keeps_groups(e->spec),
                             .sync = sync,
                             .arena = e->rt->arena};
 
     log_debug("exec: child process in the container's namespaces, pid %d", getpid());
     if (setsid() < 0 && errno != EPERM)
         return error_set(err, errno, "setsid");
+    cpu_affinity_reset();
     if (cpu_affinity_apply(e->process.exec_cpu_affinity_initial, err) < 0 || enter_root(e, err) < 0 ||
         keyring_join(e->o->id, e->process.selinux_label, err) < 0 || child_terminal(e, sync, err) < 0 ||
         cpu_affinity_apply(e->process.exec_cpu_affinity_final, err) < 0 || launch_prepare(&launch, err) < 0)

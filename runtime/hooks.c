@@ -7,6 +7,7 @@
  */
 #include "runtime/hooks.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -132,10 +133,18 @@ static int wait_until(int pidfd, const struct spec_hook *hook, struct error *err
     }
 }
 
+/* As engines know the words from Go: "bad system call". */
+static const char *signal_text(int number, char text[64])
+{
+    snprintf(text, 64, "%s", strsignal(number));
+    text[0] = (char)tolower((unsigned char)text[0]);
+    return text;
+}
+
 /* @stopped: why it was not waited for any longer is in @err already. */
 static int report(const struct hook_run *run, int status, bool stopped, struct error *err)
 {
-    char out[QUOTE], errors[QUOTE];
+    char out[QUOTE], errors[QUOTE], text[64];
     struct error why = {0};
 
     if (!stopped && WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -145,7 +154,7 @@ static int report(const struct hook_run *run, int status, bool stopped, struct e
     if (stopped)
         why = *err;
     else if (WIFSIGNALED(status))
-        error_set(&why, 0, "killed by signal %d", WTERMSIG(status));
+        error_set(&why, 0, "killed by signal %d (%s)", WTERMSIG(status), signal_text(WTERMSIG(status), text));
     else
         error_set(&why, 0, "exit status %d", WEXITSTATUS(status));
     error_set(err, 0, "%s, stdout: %s, stderr: %s", why.message, out, errors);
@@ -202,7 +211,7 @@ int hooks_run(const struct spec *spec, enum hook_type type, const char *state_js
 
         if (run_hook(run, state_json, &e) == 0)
             continue;
-        error_wrap(&e, "%s hook %zu (%s)", hook_name(type), i, hooks->v[i].path);
+        error_wrap(&e, "error running %s hook #%zu: %s", hook_name(type), i, hooks->v[i].path);
         if (!keep_going) {
             if (err)
                 *err = e;

@@ -41,6 +41,7 @@ static bool has_new(const struct progress *p, enum namespace_type type)
 static int step_session(struct progress *p, struct error *err)
 {
     close(p->in->state_dir);
+    cpu_affinity_reset();
     umask(0); /* modes of what is made are exact; launch.c sets the process's */
     if (setsid() < 0 && errno != EPERM)
         return error_set(err, errno, "setsid");
@@ -159,6 +160,7 @@ static int step_process(struct progress *p, struct error *err)
                                 .memory_policy = &in->spec->linux_.memory_policy,
                                 .user_namespace = in->namespaces & CLONE_NEWUSER,
                                 .make_cwd = true,
+                                .keep_groups = launch_keeps_groups(in->spec),
                                 .preserve_fds = in->options->preserve_fds,
                                 .listen_fds = in->options->listen_fds,
                                 .sync = p->sync,

@@ -19,6 +19,9 @@ int cpu_affinity_apply(const char *cpu_list, struct error *err); /* NULL: nothin
 int memory_policy_apply(const struct spec_memory_policy *p, struct error *err);
 int personality_apply(const struct spec_personality *p, struct error *err);
 
+/** Run on all CPUs that the cgroup gives, whatever of them hull's caller has. */
+void cpu_affinity_reset(void);
+
 /** Join a new session keyring named after the container, readable by its own; label for SELinux. ENOSYS is
  * fine. */
 int keyring_join(const char *container_id, const char *selinux_label, struct error *err);

@@ -117,6 +117,14 @@ int io_priority_apply(const struct spec_io_priority *p, struct error *err)
     return 0;
 }
 
+void cpu_affinity_reset(void)
+{
+    struct bit_mask all;
+
+    memset(all.word, 0xff, sizeof(all.word));
+    (void)syscall(SYS_sched_setaffinity, 0, sizeof(all.word), all.word);
+}
+
 int cpu_affinity_apply(const char *cpu_list, struct error *err)
 {
     struct bit_mask cpus;

@@ -191,6 +191,7 @@ int seccomp_filter_load(const struct seccomp_filter *filter, int *listener, stru
     *listener = -1;
     if (!filter->present)
         return 0;
+    log_debug("seccomp filter flags: %u", filter->flags);
     ret = sys_seccomp(SECCOMP_SET_MODE_FILTER, flags, &filter->program);
     /* A profile around Hull may know only the older way, which has no flags; SPEC_ALLOW can be missed. */
     if (ret < 0 && errno == ENOSYS && (flags & ~(unsigned)SECCOMP_FILTER_FLAG_SPEC_ALLOW) == 0)

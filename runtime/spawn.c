@@ -16,7 +16,9 @@
 #include "runtime/spawn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -62,16 +64,45 @@ static int join(const struct spawn *s, uint64_t flags, struct error *err)
     return namespaces_join(s->join_fds, (int)flags, err);
 }
 
-/* In a user namespace just entered, be its root: what is set up belongs to the container. */
+/* The first id that the user namespace has; @map: "self/uid_map" or "self/gid_map". */
+static unsigned first_mapped(const char *map)
+{
+    char text[64] = "";
+    _cleanup_(fd_closep) int fd = procfs_open(map, O_RDONLY);
+
+    return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 ? (unsigned)strtoul(text, NULL, 10) : 0;
+}
+
+/* In a user namespace just entered, be its root: what is set up belongs to the container. Where root is not
+ * mapped, be whoever is: the rights come from having made or joined the namespace. */
 static int become_root(struct error *err)
 {
-    if (syscall(SYS_setresgid, 0, 0, 0) < 0)
-        return error_set(err, errno,
-                         "linux.gidMappings: become group 0 of the user namespace (is it mapped?)");
-    if (syscall(SYS_setresuid, 0, 0, 0) < 0)
-        return error_set(err, errno,
-                         "linux.uidMappings: become user 0 of the user namespace (is it mapped?)");
+    unsigned id = 0;
+
+    if (syscall(SYS_setresgid, 0, 0, 0) < 0) {
+        id = errno == EINVAL ? first_mapped("self/gid_map") : 0;
+        if (syscall(SYS_setresgid, id, id, id) < 0)
+            return error_set(err, errno, "linux.gidMappings: become group %u of the user namespace", id);
+    }
+    if (syscall(SYS_setresuid, 0, 0, 0) < 0) {
+        id = errno == EINVAL ? first_mapped("self/uid_map") : 0;
+        if (syscall(SYS_setresuid, id, id, id) < 0)
+            return error_set(err, errno, "linux.uidMappings: become user %u of the user namespace", id);
+    }
     return 0;
+}
+
+/* Files in /proc of a non-dumpable process belong to the host's root, whom a user namespace does not map.
+ * Nobody else is in one that was just made. */
+static int write_time_offsets(const struct spawn *s, struct error *err)
+{
+    int result;
+
+    if (s->new_flags & CLONE_NEWUSER)
+        prctl(PR_SET_DUMPABLE, 1);
+    result = timens_write_offsets(s->monotonic, s->boottime, err);
+    prctl(PR_SET_DUMPABLE, 0);
+    return result;
 }
 
 static int wait_for_maps(int sync, struct error *err)
@@ -157,7 +188,7 @@ static int intermediate(const struct spawn *s, struct error *err)
     if (offsets) {
         if (unshare(CLONE_NEWTIME) < 0)
             return error_set(err, errno, "linux.namespaces: make a time namespace");
-        if (timens_write_offsets(s->monotonic, s->boottime, err) < 0)
+        if (write_time_offsets(s, err) < 0)
             return -1;
         flags &= ~(uint64_t)CLONE_NEWTIME;
     }

@@ -130,7 +130,7 @@ static void io_priority_done(struct decoder *d, const struct place *at, const st
 static const struct field io_priority_table_fields[] = {
     STRING("class", struct spec_io_priority, class_name, .flags = REQUIRED | NAMES,
            .names = io_priority_class_names),
-    I32("priority", struct spec_io_priority, priority, RANGE(0, 7), .flags = REQUIRED),
+    I32("priority", struct spec_io_priority, priority, RANGE(0, 7)),
 };
 TABLE(io_priority_table, .done = io_priority_done);
 

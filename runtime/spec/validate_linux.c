@@ -37,7 +37,7 @@ static void validate_needs(struct spec_complaints *c, const struct spec *spec)
     require_namespace(c, spec, NS_USER, l->gid_mappings.n, "linux.gidMappings", maps);
     require_namespace(c, spec, NS_TIME, have_offsets, "linux.timeOffsets", offsets);
     require_namespace(c, spec, NS_NETWORK, l->n_net_devices, "linux.netDevices",
-                      "unable to move network devices without a private NET namespace");
+                      "unable to move network devices without a NET namespace");
     if (have_offsets && l->namespaces[NS_TIME].path)
         complain(c, "linux.timeOffsets: can be set in a new time namespace only, and linux.namespaces joins "
                     "one by path");

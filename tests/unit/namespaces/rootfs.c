@@ -146,7 +146,7 @@ static void proc_is_link(void)
 Test(rootfs, proc_symlink_is_an_error)
 {
     bad(&(struct test_container){.mounts = PROC, .prepare = proc_is_link},
-        "must be mounted on an ordinary directory");
+        "must be mounted on ordinary directory");
 }
 
 static void sys_is_file(void)
