@@ -159,16 +159,28 @@ static int bind_without_trees(struct rootfs *r, const struct mount_step *s, stru
     return mount_apply_attached(mounted, &s->o, err);
 }
 
+/* What the kernel answers EINVAL or ENOTDIR to, depending on its version. */
+static bool kinds_differ(int tree, int target)
+{
+    struct stat a, b;
+
+    return fstat(tree, &a) == 0 && fstat(target, &b) == 0 && S_ISDIR(a.st_mode) != S_ISDIR(b.st_mode);
+}
+
 static int attach_with_options(int tree, int target, const struct mount_options *o, struct error *err)
 {
     int late = mount_apply_detached(tree, o, err);
 
     if (late < 0)
         return -1;
-    if (tree_attach(tree, target) < 0)
-        return error_set(err, errno,
-                         errno == ENOTDIR ? "attach to the target (one is a directory, the other a file)"
-                                          : "attach to the target");
+    if (tree_attach(tree, target) < 0) {
+        int code = errno;
+        return error_set(
+            err, code, "attach to the target%s",
+            kinds_differ(tree, target)
+                ? " (are you trying to mount a directory onto a file, or a file onto a directory?)"
+                : "");
+    }
     return late ? mount_apply_attached(tree, o, err) : 0;
 }
 

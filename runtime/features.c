@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "namespaces/rootfs.h"
 #include "runtime/container.h"
+#include "runtime/launch.h"
 #include "runtime/seccomp.h"
 #include "runtime/spec/decode.h"
 
@@ -124,7 +125,7 @@ static void write_linux(struct json_writer *w)
 
 int features_document(struct arena *a, char **text, size_t *length, struct error *err)
 {
-    static const char *const none[] = {NULL};
+    static const char *const annotations[] = {KEEP_GROUPS_ANNOTATION, NULL};
     const struct scmp_version *seccomp = seccomp_version();
     struct json_writer w = json_writer_begin(a, true);
     size_t n_options;
@@ -143,7 +144,7 @@ int features_document(struct arena *a, char **text, size_t *length, struct error
     json_key(&w, "io.github.seccomp.libseccomp.version");
     json_string(&w, arena_printf(a, "%u.%u.%u", seccomp->major, seccomp->minor, seccomp->micro));
     json_object_end(&w);
-    write_names(&w, "potentiallyUnsafeConfigAnnotations", none);
+    write_names(&w, "potentiallyUnsafeConfigAnnotations", annotations);
     json_object_end(&w);
     *text = json_writer_end(&w, length);
     return 0;

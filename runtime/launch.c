@@ -16,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
 #include "base/path.h"
 #include "base/procfs.h"
 #include "base/syscalls.h"
@@ -207,6 +208,26 @@ static bool may_setgroups(const struct launch *l)
     return fd < 0 || read(fd, answer, sizeof(answer) - 1) <= 0 || strncmp(answer, "deny", 4) != 0;
 }
 
+bool launch_keeps_groups(const struct spec *spec)
+{
+    for (size_t i = 0; i < spec->n_annotations; i++)
+        if (!strcmp(spec->annotations[i].key, KEEP_GROUPS_ANNOTATION))
+            return !strcmp(spec->annotations[i].value, "1");
+    return false;
+}
+
+static int become_user(const struct launch *l, struct error *err)
+{
+    struct spec_user user = l->process->user;
+
+    if (l->keep_groups && user.n_additional_gids) {
+        log_warning("process.user.additionalGids: left out, annotation " KEEP_GROUPS_ANNOTATION
+                    " keeps the caller's groups");
+        user.n_additional_gids = 0;
+    }
+    return identity_apply(&user, !l->keep_groups && may_setgroups(l), err);
+}
+
 int launch_prepare(struct launch *l, struct error *err)
 {
     const struct spec_process *p = l->process;
@@ -225,7 +246,7 @@ int launch_prepare(struct launch *l, struct error *err)
         return error_set(err, errno, "process.noNewPrivileges");
     if (!filter_is_deferred(l) && load_filter(l, err) < 0)
         return -1;
-    if (identity_apply(&p->user, may_setgroups(l), err) < 0)
+    if (become_user(l, err) < 0)
         return -1;
     if (capabilities_apply(&p->capabilities, err) < 0)
         return -1;

@@ -15,6 +15,7 @@ struct launch {
     const struct spec_memory_policy *memory_policy;
     bool user_namespace; /* in one: limits were set by hull, from outside */
     bool make_cwd;
+    bool keep_groups; /* see launch_keeps_groups() */
     unsigned preserve_fds;
     unsigned listen_fds; /* how many of them are systemd's */
     int sync;
@@ -29,6 +30,11 @@ struct launch {
 int launch_prepare(struct launch *l, struct error *err);
 /** Load a deferred filter, mark what is left close-on-exec, execve. Returns only on failure. */
 int launch_exec(struct launch *l, struct error *err);
+
+/** crun's annotation run.oci.keep_original_groups (podman's --group-add keep-groups): the process stays in
+ * the caller's groups, and additionalGids are left out. */
+#define KEEP_GROUPS_ANNOTATION "run.oci.keep_original_groups"
+bool launch_keeps_groups(const struct spec *spec);
 
 /** What only the privileged parent can do for a process that lives in a user namespace: rlimits,
  * oom_score_adj. */

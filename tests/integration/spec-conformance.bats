@@ -57,3 +57,15 @@ hook()
     grep -q OF_THE_CONTAINER=yes "$DIR/createContainer.env"
     ! grep -q OF_THE_HOST "$DIR/createContainer.env"
 }
+
+@test "annotation run.oci.keep_original_groups: the process stays in the caller's groups" {
+    need_root
+    config '.annotations = {"run.oci.keep_original_groups": "1"} | .process.user.additionalGids = [77] | .process.args = ["sleep", "100"]'
+    setpriv --groups 5,6 "$HULL" --root "$STATE" run --detach --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>"$DIR/stderr" 3>&- 4>&-
+    grep -q additionalGids "$DIR/stderr"
+    run hull exec "$ID" id -G </dev/null
+    says_not 77
+    grep -q '^Groups:.*5 6' "/proc/$(pid_of)/status"
+    run hull features
+    says run.oci.keep_original_groups
+}

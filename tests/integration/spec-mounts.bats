@@ -90,3 +90,11 @@ bind_with() # OPTION...
     exits 1
     says "cannot be the container's root"
 }
+
+@test "a file bound onto a directory is refused with words that help" {
+    need_root
+    config '.mounts += [{destination: "/tmp", type: "bind", source: "/etc/passwd", options: ["bind"]}]'
+    run_container
+    exits 1
+    says "mount a directory onto a file"
+}
