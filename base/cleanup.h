@@ -34,5 +34,5 @@ static inline int steal_fd(int *fd)
         taken_;                                                                                              \
     })
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a)       (sizeof(a) / sizeof((a)[0]))
 #define _printf_(fmt, args) __attribute__((format(printf, fmt, args)))

@@ -25,7 +25,7 @@ static size_t clean_format(char text[MESSAGE_SIZE], const char *fmt, va_list arg
     return length;
 }
 
-int error_set(struct error *err, int code, const char *fmt, ...)
+int(error_set)(struct error *err, int code, const char *fmt, ...)
 {
     if (!err)
         return -1;
@@ -46,7 +46,7 @@ int error_set(struct error *err, int code, const char *fmt, ...)
     return -1;
 }
 
-int error_wrap(struct error *err, const char *fmt, ...)
+int(error_wrap)(struct error *err, const char *fmt, ...)
 {
     if (!err)
         return -1;

@@ -9,8 +9,8 @@
 #include "base/cleanup.h"
 
 struct error {
-    int code;         /* an errno value, or 0 when the failure is not a system call's */
-    int exit_code;    /* what the process should exit with; 0 means the command's own default (1) */
+    int code;      /* an errno value, or 0 when the failure is not a system call's */
+    int exit_code; /* what the process should exit with; 0 means the command's own default (1) */
     char message[4096];
 };
 
@@ -25,3 +25,8 @@ int error_wrap(struct error *err, const char *fmt, ...) _printf_(2, 3);
 
 /** Forget what @err says (for a failure that has been dealt with). */
 void error_clear(struct error *err);
+
+#ifdef __clang_analyzer__ /* it sees one file at a time: tell it what these return */
+#define error_set(...)  ((error_set)(__VA_ARGS__), -1)
+#define error_wrap(...) ((error_wrap)(__VA_ARGS__), -1)
+#endif

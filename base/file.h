@@ -11,7 +11,8 @@
 
 /** Read the whole of @path (below @dirfd) into the arena; NUL-terminated, *length may be NULL.
  *  Refuses what is not a regular file or procfs-like file of at most @max bytes. */
-int file_read(int dirfd, const char *path, size_t max, struct arena *a, char **data, size_t *length, struct error *err);
+int file_read(int dirfd, const char *path, size_t max, struct arena *a, char **data, size_t *length,
+              struct error *err);
 
 /** The same from an open descriptor, from its current offset. */
 int fd_read_all(int fd, size_t max, struct arena *a, char **data, size_t *length);
@@ -20,7 +21,8 @@ int fd_read_all(int fd, size_t max, struct arena *a, char **data, size_t *length
 int file_write(int dirfd, const char *path, const char *data, size_t length, struct error *err);
 
 /** Write a temporary beside @name, rename it over @name: readers see the old or the new, never half. */
-int file_replace(int dirfd, const char *name, mode_t mode, const char *data, size_t length, struct error *err);
+int file_replace(int dirfd, const char *name, mode_t mode, const char *data, size_t length,
+                 struct error *err);
 
 /** write(2) until all is written. 0, or -1 with errno. */
 int fd_write_all(int fd, const void *data, size_t length);

@@ -17,23 +17,24 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSO
 
 struct json {
     enum json_type type;
-    uint32_t raw_start, raw_end;       /* objects and arrays: where their text stands in the input, [start, end) */
+    uint32_t raw_start, raw_end; /* objects and arrays: where their text stands in the input, [start, end) */
     union {
         bool boolean;
-        struct {                       /* JSON_STRING: unescaped, NUL-terminated. JSON_NUMBER: its text */
+        struct { /* JSON_STRING: unescaped, NUL-terminated. JSON_NUMBER: its text */
             const char *text;
             size_t length;
         };
-        struct {                       /* JSON_ARRAY, JSON_OBJECT */
-            struct json *items;        /* count of them */
-            const char **keys;         /* JSON_OBJECT: keys[i] belongs to items[i] */
+        struct {                /* JSON_ARRAY, JSON_OBJECT */
+            struct json *items; /* count of them */
+            const char **keys;  /* JSON_OBJECT: keys[i] belongs to items[i] */
             size_t count;
         };
     };
 };
 
 /** Parse @length bytes. @what names the source in messages ("config.json"). The text must outlive nothing: all is copied. */
-int json_parse(struct arena *a, const char *text, size_t length, const char *what, struct json **out, struct error *err);
+int json_parse(struct arena *a, const char *text, size_t length, const char *what, struct json **out,
+               struct error *err);
 
 /** Member @key of an object, NULL when missing (or when @object is no object). */
 const struct json *json_get(const struct json *object, const char *key);
@@ -52,8 +53,8 @@ void json_object_end(struct json_writer *w);
 void json_array(struct json_writer *w);
 void json_array_end(struct json_writer *w);
 void json_key(struct json_writer *w, const char *key);
-void json_string(struct json_writer *w, const char *value);         /* NULL writes null */
+void json_string(struct json_writer *w, const char *value); /* NULL writes null */
 void json_int(struct json_writer *w, int64_t value);
 void json_uint(struct json_writer *w, uint64_t value);
 void json_bool(struct json_writer *w, bool value);
-void json_value(struct json_writer *w, const struct json *value);   /* a tree that was read */
+void json_value(struct json_writer *w, const struct json *value); /* a tree that was read */

@@ -13,8 +13,8 @@
 
 #include "base/buffer.h"
 #include "base/file.h"
-#include "base/timestamp.h"
 #include "base/json.h"
+#include "base/timestamp.h"
 
 static struct {
     int fd;

@@ -8,5 +8,7 @@
 
 #include "base/error.h"
 
-int number_parse_u64(const char *text, const char *what, uint64_t min, uint64_t max, uint64_t *out, struct error *err);
-int number_parse_i64(const char *text, const char *what, int64_t min, int64_t max, int64_t *out, struct error *err);
+int number_parse_u64(const char *text, const char *what, uint64_t min, uint64_t max, uint64_t *out,
+                     struct error *err);
+int number_parse_i64(const char *text, const char *what, int64_t min, int64_t max, int64_t *out,
+                     struct error *err);

@@ -28,7 +28,8 @@ int path_mkfile(int root, const char *path, mode_t mode, int *fd, struct error *
 
 /** Open the directory that holds @path's last component (made if missing with @mode) and give that component's name
  *  (points into @path). For mknodat, symlinkat. ".." and "/" as last component are errors. */
-int path_open_parent(int root, const char *path, mode_t mode, int *parent, const char **name, struct error *err);
+int path_open_parent(int root, const char *path, mode_t mode, int *parent, const char **name,
+                     struct error *err);
 
 /** Turn @path (below nothing, the host's own) into an absolute one without opening it: cwd is put in front if needed.
  *  "." and spare slashes go, ".." stays. NULL with errno when there is no cwd. */

@@ -23,7 +23,8 @@
 
 /* include/uapi/linux/sched.h, struct clone_args, version 2 (5.7) */
 struct clone3_args {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size,
+        cgroup;
 } __attribute__((aligned(8)));
 
 static inline pid_t sys_clone3(struct clone3_args *args)

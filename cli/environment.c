@@ -22,6 +22,7 @@ static bool in_user_namespace(void)
     if (n < 0)
         return false; /* a kernel without user namespaces has no such file */
     text[n] = '\0';
+    /* Three numbers in a row. NOLINTNEXTLINE(misc-redundant-expression) */
     return strtoul(p, &p, 10) != 0 || strtoul(p, &p, 10) != 0 || strtoul(p, &p, 10) != UINT32_MAX;
 }
 

@@ -12,9 +12,9 @@ struct init {
     struct seccomp_filter seccomp;
     struct container *container; /* as hooks see it */
     int console_socket;          /* -1: the master goes to hull */
-    int state_dir;               /* hull's, with the container's lock on it: init lets go of its copy at once */
-    int fifo;                    /* create: where to wait for start; -1 for run */
-    uint64_t namespaces;         /* CLONE_NEW* that the container has */
+    int state_dir;       /* hull's, with the container's lock on it: init lets go of its copy at once */
+    int fifo;            /* create: where to wait for start; -1 for run */
+    uint64_t namespaces; /* CLONE_NEW* that the container has */
 };
 
 /** Runs in the child; returns only on failure. @argument is a struct init. */

@@ -171,6 +171,7 @@ static void decode_u32s(struct decoder *d, const struct place *at, const struct 
     *out = arena_new_n(d->arena, json->count, uint32_t);
     for (size_t i = 0; i < json->count; i++) {
         struct place here = {.up = at, .index = i};
+        /* Every list has a count. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         if (decode_number(d, &here, &json->items[i], &element, *out + *n))
             ++*n;
     }
@@ -193,6 +194,7 @@ static void decode_list(struct decoder *d, const struct place *at, const struct 
     for (size_t i = 0; i < json->count; i++) {
         const struct json *item = &json->items[i];
         struct place here = {.up = at, .index = i, .key = map ? json->keys[i] : NULL, .map_key = map};
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         char *element = (char *)*out + *n * t->size;
         if (map && item->type == JSON_NULL)
             continue;
