@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -168,16 +169,45 @@ static int step_process(struct progress *p, struct error *err)
     return launch_prepare(&p->launch, err);
 }
 
+static const int ending_signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+
+static void end_by_signal(int number)
+{
+    _exit(128 + number);
+}
+
+/* The kernel keeps signals without a handler from the init of a pid namespace. One that only waits for start
+ * shall end by them all the same; what the caller ignores stays ignored. */
+static void heed_signals(struct sigaction saved[ARRAY_SIZE(ending_signals)])
+{
+    const struct sigaction end = {.sa_handler = end_by_signal};
+
+    for (size_t i = 0; i < ARRAY_SIZE(ending_signals); i++) {
+        sigaction(ending_signals[i], &end, &saved[i]);
+        if (saved[i].sa_handler == SIG_IGN)
+            sigaction(ending_signals[i], &saved[i], NULL);
+    }
+}
+
+static void restore_signals(const struct sigaction saved[ARRAY_SIZE(ending_signals)])
+{
+    for (size_t i = 0; i < ARRAY_SIZE(ending_signals); i++)
+        sigaction(ending_signals[i], &saved[i], NULL);
+}
+
 /* READY: from here on the container exists. A created one outlives hull, and waits for start's byte; init
  * itself holds the fifo open for writing too, so that a start that dies half-way is not taken for an answer.
  * hull may exit the moment it has said CONTINUE, so its death must not kill any more by then; until then the
  * end of the socket tells of it. */
 static int step_wait(struct progress *p, struct error *err)
 {
+    struct sigaction saved[ARRAY_SIZE(ending_signals)];
     char go;
     ssize_t n;
 
     prctl(PR_SET_PDEATHSIG, 0);
+    if (p->in->fifo >= 0)
+        heed_signals(saved);
     if (sync_send(p->sync, SYNC_READY, 0, err) < 0 || sync_wait_continue(p->sync, err) < 0)
         return -1;
     if (p->in->fifo < 0)
@@ -188,6 +218,7 @@ static int step_wait(struct progress *p, struct error *err)
     do {
         n = read(p->in->fifo, &go, 1);
     } while (n < 0 && errno == EINTR);
+    restore_signals(saved);
     return n == 1 ? 0 : error_set(err, errno, "wait for start");
 }
 

@@ -245,7 +245,7 @@ int seccomp_send_listener(const struct spec_seccomp *profile, int listener, cons
     text = json_writer_end(&w, &length);
 
     if (socket_connect(profile->listener_path, &sock, err) < 0)
-        return error_wrap(err, "linux.seccomp.listenerPath");
+        return error_wrap(err, "linux.seccomp.listenerPath: failed to connect with seccomp agent");
     if (socket_send_fds(sock, text, length, &listener, 1) < 0)
         return error_set(err, errno, "linux.seccomp.listenerPath: send the notify descriptor to %s",
                          profile->listener_path);

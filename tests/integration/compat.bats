@@ -127,3 +127,31 @@ load helpers
     exits 0
     output_is idle
 }
+
+@test "a created container ends by a signal, one that hull's caller ignores does not end it; the program has neither's handlers" {
+    script 'grep -E "^Sig(Cgt|Ign)" /proc/self/status; sleep 1000'
+    hull create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
+    hull kill "$ID" TERM
+    wait_for has_status stopped
+    hull delete "$ID"
+    (
+        trap '' HUP
+        hull create --bundle "$BUNDLE" "$ID" </dev/null >"$DIR/out" 2>&1
+    )
+    hull kill "$ID" HUP
+    sleep 0.2
+    has_status created
+    hull start "$ID"
+    wait_for grep -q SigCgt "$DIR/out"
+    grep -Eq '^SigIgn:.*1$' "$DIR/out"
+}
+
+@test "a seccomp agent that is not there is named" {
+    cargo true
+    config --arg path "$DIR/none" '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: $path,
+        syscalls: [{names: ["mkdir"], action: "SCMP_ACT_NOTIFY"}]}'
+    run_container
+    exits 1
+    says "failed to connect with seccomp agent"
+    says "$DIR/none"
+}
