@@ -63,21 +63,24 @@ static bool parse_line(struct rootfs *r, char *line, struct hierarchy *h)
     return *h->directory && !strchr(h->directory, '/');
 }
 
+/* Where the host has that cgroup. Nested, what is mounted may begin at our cgroup or below an ancestor of it,
+ * while /proc/self/cgroup counts from the host's root: all that is mounted is ours then. */
 static const char *host_path(struct rootfs *r, const char *directory, const char *path)
 {
-    return arena_printf(r->arena, CGROUP_ROOT "%s%s%s%s", *directory ? "/" : "", directory,
-                        path[0] == '/' ? "" : "/", path);
+    const char *mount = arena_printf(r->arena, CGROUP_ROOT "%s%s", *directory ? "/" : "", directory);
+    const char *own = arena_printf(r->arena, "%s%s%s", mount, path[0] == '/' ? "" : "/", path);
+
+    return r->options.cgroup_path || access(own, F_OK) == 0 || errno != ENOENT ? own : mount;
 }
 
-/* Flags for a part: the step's own, as a bind takes them. */
+/* Flags for a part: the step's own, as a bind takes them. Nothing is mounted below a hierarchy. */
 static int bind_part(struct rootfs *r, const struct mount_step *s, const char *source, int target,
                      struct error *err)
 {
     struct mount_options o = s->o;
 
-    o.set |= MS_BIND | MS_REC;
-    o.rset = o.set & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
-    return bind_at(r, AT_FDCWD, source, AT_RECURSIVE, target, &o, err);
+    o.set = (o.set & ~(unsigned long)MS_REC) | MS_BIND;
+    return bind_at(r, AT_FDCWD, source, 0, target, &o, err);
 }
 
 static bool refused(void)

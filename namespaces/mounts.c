@@ -23,6 +23,7 @@
 
 #include "base/log.h"
 #include "base/path.h"
+#include "base/procfs.h"
 #include "namespaces/namespaces.h"
 #include "namespaces/rootfs_private.h"
 
@@ -184,11 +185,38 @@ static int attach_with_options(int tree, int target, const struct mount_options 
     return late ? mount_apply_attached(tree, o, err) : 0;
 }
 
+/* bind_at() without open_tree(2), for directories. What was mounted covers @target, and is found from its
+ * parent. */
+static int bind_at_by_mount(const char *source, int target, const struct mount_options *o, struct error *err)
+{
+    char link[32], path[PATH_MAX];
+    struct stat from, now;
+
+    _cleanup_(fd_closep) int parent = openat(target, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    snprintf(link, sizeof(link), "self/fd/%d", target);
+    ssize_t n = readlinkat(procfs_fd(), link, path, sizeof(path) - 1);
+    if (parent < 0 || n <= 0)
+        return error_set(err, errno, "find the name of the target");
+    path[n] = '\0';
+    if (stat(source, &from) < 0 ||
+        mount_on_fd(source, target, NULL, MS_BIND | (o->set & MS_REC), NULL) < 0)
+        return error_set(err, errno, "bind source %s", source);
+    _cleanup_(fd_closep) int mounted =
+        openat(parent, strrchr(path, '/') + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (mounted < 0 || fstat(mounted, &now) < 0)
+        return error_set(err, errno, "open what was mounted");
+    if (now.st_dev != from.st_dev || now.st_ino != from.st_ino)
+        return error_set(err, 0, "the target changed while it was being mounted");
+    return mount_apply_attached(mounted, o, err);
+}
+
 int bind_at(struct rootfs *r, int dirfd, const char *source, unsigned at_flags, int target,
             const struct mount_options *o, struct error *err)
 {
     int tree = tree_clone(dirfd, source, at_flags);
 
+    if (tree < 0 && dirfd == AT_FDCWD && tree_call_missing())
+        return bind_at_by_mount(source, target, o, err);
     if (tree < 0)
         return error_set(err, errno, "bind source %s", source);
     int result = attach_with_options(tree, target, o, err);

@@ -29,7 +29,7 @@
 #include "runtime/fault.h"
 #include "runtime/sync.h"
 
-/* Container engines of some age answer clone3 with ENOSYS by seccomp; clone(2) does all but CLONE_NEWTIME,
+/* Container engines answer clone3 with ENOSYS or EPERM by seccomp; clone(2) does all but CLONE_NEWTIME,
  * whose bit is the exit signal's there. A NULL stack is fork's way: the child goes on with a copy. */
 static pid_t clone_process(uint64_t flags, int *pidfd)
 {
@@ -40,7 +40,7 @@ static pid_t clone_process(uint64_t flags, int *pidfd)
                                .exit_signal = (uint64_t)exit_signal};
     pid_t pid = sys_clone3(&args);
 
-    if (pid < 0 && errno == ENOSYS && !(flags & CLONE_NEWTIME))
+    if (pid < 0 && (errno == ENOSYS || errno == EPERM) && !(flags & CLONE_NEWTIME))
         pid = (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD | (uint64_t)exit_signal, NULL, &fd, NULL, 0);
     if (pid > 0)
         *pidfd = fd;
