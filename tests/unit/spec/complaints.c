@@ -297,7 +297,7 @@ Test(spec_complaints, devices)
          "2 problems:\n  linux.devices[0].major: must be an integer from 0 to 4095, got 4097\n"
          "  linux.devices[0].minor: must be an integer from 0 to 1048575, got -1"},
         {LINUX, "\"netDevices\":{\"eth0\":{}}",
-         "linux.netDevices: unable to move network devices without a private NET namespace "
+         "linux.netDevices: unable to move network devices without a NET namespace "
          "(linux.namespaces has no \"network\")"},
         {LINUX, NS(NS_OF("network")) ",\"netDevices\":{\"a/b\":{}}", BAD_DEVICE("a/b", "")},
         {LINUX, NS(NS_OF("network")) ",\"netDevices\":{\"0123456789abcdef\":{}}",
