@@ -41,6 +41,7 @@
 #include "runtime/spawn.h"
 #include "runtime/state.h"
 #include "runtime/sync.h"
+#include "runtime/terminal.h"
 
 struct creation {
     const struct runtime *rt;
@@ -302,7 +303,7 @@ static int serve(struct creation *c, int until, struct error *err)
         int result = 0;
 
         if (type == SYNC_TERMINAL)
-            c->master = steal_fd(&fd);
+            terminal_resize(c->master = steal_fd(&fd));
         fd_closep(&fd);
         if (type < 0)
             return -1;

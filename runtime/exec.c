@@ -261,7 +261,7 @@ static int serve(struct execution *e, struct error *err)
         int fd, type = sync_receive(e->spawn.sync[0], e->signal_fd, &m, &fd, err);
 
         if (type == SYNC_TERMINAL)
-            e->master = steal_fd(&fd);
+            terminal_resize(e->master = steal_fd(&fd));
         fd_closep(&fd);
         if (type < 0)
             return -1;

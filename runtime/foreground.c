@@ -57,7 +57,7 @@ static int handle_signal(const struct spawned *p, int signal_fd, const struct te
         return reap(p->pid, exit_status);
     case SIGWINCH:
         if (relay) {
-            terminal_resize(relay);
+            terminal_resize(relay->master);
             return 0;
         }
         break;

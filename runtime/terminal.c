@@ -112,7 +112,6 @@ int terminal_relay_begin(struct arena *a, int master, struct terminal_relay *r, 
     *r = (struct terminal_relay){.master = master, .stdin_open = true, .saved = arena_new(a, struct termios)};
     if (tcgetattr(STDIN_FILENO, r->saved) < 0)
         return 0; /* not a terminal: bytes are relayed all the same */
-    terminal_resize(r);
     raw = *r->saved;
     cfmakeraw(&raw);
     if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0)
@@ -121,12 +120,13 @@ int terminal_relay_begin(struct arena *a, int master, struct terminal_relay *r, 
     return 0;
 }
 
-void terminal_resize(const struct terminal_relay *r)
+void terminal_resize(int master)
 {
     struct winsize size;
 
-    if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0)
-        ioctl(r->master, TIOCSWINSZ, &size);
+    /* A terminal that knows no size (serial line, expect) has none to pass on: consoleSize stays. */
+    if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row && size.ws_col)
+        ioctl(master, TIOCSWINSZ, &size);
 }
 
 /* One read's worth from one side to the other. -1: the source has ended or the sink is gone. */

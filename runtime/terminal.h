@@ -26,6 +26,6 @@ struct terminal_relay {
 int terminal_relay_begin(struct arena *a, int master, struct terminal_relay *r, struct error *err);
 /** Copy what is there; 1 while the master is open, 0 when it is gone. */
 int terminal_relay_step(struct terminal_relay *r, short master_events, short stdin_events);
-/** Hand the size of stdin's terminal on. */
-void terminal_resize(const struct terminal_relay *r);
+/** Hand the size of stdin's terminal on; the first time before the process runs, which may look at once. */
+void terminal_resize(int master);
 void terminal_relay_end(struct terminal_relay *r);

@@ -69,3 +69,11 @@ hook()
     run hull features
     says run.oci.keep_original_groups
 }
+
+@test "consoleSize stays when the caller's terminal knows no size of its own" {
+    config '.process.terminal = true | .process.consoleSize = {height: 25, width: 90}'
+    cargo stty size
+    run timeout 20 "$TESTS/integration/terminal.py" run -s 0x0 -- "$HULL" --root "$STATE" $HULL_FLAGS run --bundle "$BUNDLE" "$ID"
+    exits 0
+    says "25 90"
+}
