@@ -56,14 +56,31 @@ void fd_batch_add(struct fd_batch *b, int fd)
     b->fds[i] = fd;
 }
 
+/* Some filters know open_tree(2) and not move_mount(2): a tree that cannot be attached is of no use. */
+static bool trees_useless;
+
 int tree_clone(int dirfd, const char *path, unsigned at_flags)
 {
+    if (trees_useless) {
+        errno = ENOSYS;
+        return -1;
+    }
     return open_tree(dirfd, path, at_flags | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 }
 
 int tree_attach(int tree, int target)
 {
     return move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+void trees_give_up(void)
+{
+    trees_useless = true;
+}
+
+bool trees_given_up(void)
+{
+    return trees_useless;
 }
 
 bool tree_call_missing(void)

@@ -29,6 +29,9 @@ int tree_clone(int dirfd, const char *path, unsigned at_flags);
 int tree_attach(int tree, int target);
 /** True when errno says that the call itself is missing or filtered, so that mount(2) should be tried. */
 bool tree_call_missing(void);
+/** move_mount(2) is missing: tree_clone() says ENOSYS from now on. */
+void trees_give_up(void);
+bool trees_given_up(void);
 
 /** Bind what @source names (a descriptor; of a mount in this namespace) onto @target: one call by mount(2),
  * which needs the working directory to be /proc/self/fd; the descriptor of that is kept in @fds_dir (-1 at

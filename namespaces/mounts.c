@@ -198,8 +198,7 @@ static int bind_at_by_mount(const char *source, int target, const struct mount_o
     if (parent < 0 || n <= 0)
         return error_set(err, errno, "find the name of the target");
     path[n] = '\0';
-    if (stat(source, &from) < 0 ||
-        mount_on_fd(source, target, NULL, MS_BIND | (o->set & MS_REC), NULL) < 0)
+    if (stat(source, &from) < 0 || mount_on_fd(source, target, NULL, MS_BIND | (o->set & MS_REC), NULL) < 0)
         return error_set(err, errno, "bind source %s", source);
     _cleanup_(fd_closep) int mounted =
         openat(parent, strrchr(path, '/') + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -283,7 +282,9 @@ static int do_bind(struct rootfs *r, struct mount_step *s, struct error *err)
         return copied < 0 ? -1 : 0;
     if (s->tree < 0)
         s->tree = tree_clone(AT_FDCWD, s->source, clone_flags(s));
-    if (s->tree < 0 && tree_call_missing())
+    else if (!idmapped(s) && trees_given_up()) /* hull's copy, which cannot be attached */
+        close(steal_fd(&s->tree));
+    if (s->tree < 0 && (trees_given_up() || tree_call_missing()))
         return bind_without_trees(r, s, err);
     if (s->tree < 0)
         return source_error(s, err);

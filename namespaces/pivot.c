@@ -92,6 +92,11 @@ static int attach_root_tree(struct rootfs *r, struct error *err)
 
     if (move_mount(r->root, "", AT_FDCWD, r->path, flags) == 0)
         return 0;
+    if (tree_call_missing()) {
+        trees_give_up();
+        r->root_is_tree = false;
+        return bind_root_by_name(r, err);
+    }
     /* root of a user namespace may not reach the path: any place will do that pivot_root can start from */
     if (errno != EACCES || move_mount(r->root, "", AT_FDCWD, "/", flags) < 0)
         return error_set(err, errno, "root.path: attach %s", r->path);

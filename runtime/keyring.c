@@ -50,6 +50,8 @@ int keyring_join(const char *container_id, const char *selinux_label, struct err
         return error_set(err, joined, "join session keyring %s%s", name,
                          joined == EDQUOT ? " (raise kernel.keys.maxkeys, or use --no-new-keyring)" : "");
     }
+    if (keyring == 0) /* it is ours already: nested in a container of the same id */
+        return 0;
     if (syscall(SYS_keyctl, KEYCTL_SETPERM, keyring,
                 KEY_POSSESSOR_ALL | KEY_OWNER_VIEW | KEY_OWNER_READ | KEY_OWNER_SEARCH | KEY_OWNER_LINK) <
         0) {

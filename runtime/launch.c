@@ -57,7 +57,11 @@ static int check_executable(const char *path)
         return errno;
     if (S_ISDIR(st.st_mode))
         return EISDIR;
-    return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 ? 0 : errno;
+    /* access(2) answers by the real ids, which are the effective ones, but without ambient capabilities; what
+     * can tell those is newer, and an outer container's filter may forbid it with EPERM. */
+    if (access(path, X_OK) == 0 || faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0)
+        return 0;
+    return errno == EPERM ? EACCES : errno;
 }
 
 static int search_path(struct launch *l, const char *name, struct error *err)

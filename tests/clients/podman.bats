@@ -201,7 +201,7 @@ podman_start()
 
 @test "namespaces shared between containers" {
     podman_start sleep 1000
-    NETWORK=container:$CONTAINER podman_run --ipc "container:$CONTAINER" -- sh -c 'readlink /proc/self/ns/net /proc/self/ns/ipc'
+    NETWORK=container:$CONTAINER podman_run --ipc "container:$CONTAINER" -- sh -c 'readlink /proc/self/ns/net; readlink /proc/self/ns/ipc'
     exits 0
     local pid
     pid=$(podman inspect --format '{{.State.Pid}}' "$CONTAINER")
@@ -215,4 +215,27 @@ podman_start()
     says 100000
     [ "${lines[1]}" = 0 ]
     [ "${lines[2]}" = 0 ]
+}
+
+@test "rootless podman: run, exec, rm" {
+    need_unprivileged_user
+    mkdir "$DIR/home" "$DIR/run"
+    cp "$PODMAN/busybox.tar" "$PODMAN/containers.conf" "$DIR/home"
+    sed "s|$PODMAN/run|$DIR/run/podman|; s|$PODMAN|$DIR/home|g" "$PODMAN/podman" >"$DIR/home/podman"
+    chmod 755 "$DIR/home/podman"
+    chown -R "$UNPRIVILEGED:" "$DIR/home" "$DIR/run"
+    rootless()
+    {
+        (cd "$DIR/home" && as_user HOME="$DIR/home" XDG_RUNTIME_DIR="$DIR/run" "$DIR/home/podman" "$@")
+    }
+    rootless import "$DIR/home/busybox.tar" localhost/busybox >/dev/null 2>&1
+    run rootless run --rm --cgroups=disabled --network none localhost/busybox sh -c 'id -u; wc -l </proc/self/uid_map; exit 3' </dev/null
+    exits 3
+    output_is $'0\n2'
+    rootless run -d --name "$CONTAINER" --cgroups=disabled --network none --user 1000 localhost/busybox sleep 1000 </dev/null >/dev/null 2>&1
+    run rootless exec "$CONTAINER" id -u </dev/null
+    exits 0
+    output_is 1000
+    rootless rm -f -t 0 "$CONTAINER" >/dev/null 2>&1
+    as_user HOME="$DIR/home" XDG_RUNTIME_DIR="$DIR/run" timeout 20 podman unshare rm -rf "$DIR/home/storage" "$DIR/run/podman"
 }
