@@ -206,7 +206,8 @@ int idmap_make_userns(const struct id_maps *uids, const struct id_maps *gids, in
 
     /* No exit signal: the runtime's SIGCHLD handling must not see this child. */
     pid_t pid = sys_clone3(&(struct clone3_args){.flags = CLONE_NEWUSER});
-    if (pid < 0 && (errno == ENOSYS || errno == EPERM)) /* a seccomp filter around us that cannot look into clone3's arguments */
+    if (pid < 0 && (errno == ENOSYS ||
+                    errno == EPERM)) /* a seccomp filter around us that cannot look into clone3's arguments */
         pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER, NULL, NULL, NULL, NULL);
     if (pid == 0) {
         char byte;

@@ -58,9 +58,10 @@ static int open_container(const struct runtime *rt, const char *id, bool lock, s
         return 0;
     o->pidfd = sys_pidfd_open(o->container.pid, 0);
     if (o->pidfd < 0 && errno != ESRCH)
-        return error_set(err, errno,
-                         "pidfd_open of process %d (Linux 5.3; nested, the outer seccomp profile must allow it)",
-                         o->container.pid);
+        return error_set(
+            err, errno,
+            "pidfd_open of process %d (Linux 5.3; nested, the outer seccomp profile must allow it)",
+            o->container.pid);
     if (o->pidfd < 0 || process_start_time(o->container.pid, &start, NULL) < 0 ||
         start != o->container.start_time) {
         fd_closep(&o->pidfd);

@@ -75,8 +75,8 @@ Test(rootfs_plan, proc_is_special)
 
 Test(rootfs_plan, refusals)
 {
-    refused("/", "tmpfs", "the root itself");
-    refused("/a/..", "bind", "the root itself");
+    refused("/", "proc", "proc cannot be the container's root");
+    refused("/a/..", "sysfs", "sysfs cannot be the container's root");
     refused("/a", NULL, "type: missing");
 }
 
