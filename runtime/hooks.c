@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -186,15 +187,17 @@ static int run_hook(struct hook_run run, const char *state_json, struct error *e
     if (in < 0 || out < 0 || errors < 0)
         return error_set(err, errno, "memfd_create");
     run.in = in, run.out = out, run.errors = errors;
-    pid = fork();
+    /* fork(2) with a pidfd: a filter around us may forbid pidfd_open(2) */
+    pid = (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &pidfd, NULL, 0);
     if (pid < 0)
         return error_set(err, errno, "fork");
     if (pid == 0)
         exec_hook(&run);
-    pidfd = sys_pidfd_open(pid, 0);
     stopped = wait_until(pidfd, run.hook, err) < 0;
-    if (stopped)
+    if (stopped) {
         kill(-pid, SIGKILL);
+        kill(pid, SIGKILL); /* before it has a process group */
+    }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     return report(&run, status, stopped, err);

@@ -152,6 +152,14 @@ works()
     done
 }
 
+@test "hooks run where pidfd_open is missing" {
+    all_capabilities
+    unmasked
+    forbid $EPERM pidfd_open
+    inner '.hooks = {prestart: [{path: "/bin/true"}], createContainer: [{path: "/bin/true"}], poststop: [{path: "/bin/true"}]}'
+    works
+}
+
 @test "an inner container of the outer one's id" {
     all_capabilities
     unmasked
