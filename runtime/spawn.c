@@ -168,12 +168,32 @@ static int seal_and_join(const struct spawn *s, struct error *err)
     return join(s, s->join_flags & ~user, err);
 }
 
+/* The real child says nothing before the intermediate has told its pid: its gate opens when that is done, or when
+ * the intermediate is dead. */
+static int clone_behind_gate(const struct spawn *s, uint64_t flags, struct error *err)
+{
+    int gate[2], pidfd;
+    char byte;
+    pid_t pid;
+
+    if (pipe2(gate, O_CLOEXEC) < 0)
+        return error_set(err, errno, "pipe");
+    pid = clone_process(flags | CLONE_PARENT, &pidfd);
+    if (pid < 0)
+        return clone_error(flags, err);
+    if (pid == 0) {
+        close(gate[1]);
+        if (read(gate[0], &byte, 1) == 0)
+            close(gate[0]);
+        run_child(s, false);
+    }
+    return sync_send(s->sync[1], SYNC_PID, pid, err); /* the end of this process opens the gate */
+}
+
 static int intermediate(const struct spawn *s, struct error *err)
 {
     uint64_t flags = s->new_flags & ~(uint64_t)CLONE_NEWUSER;
     bool offsets = s->monotonic && (s->monotonic->present || s->boottime->present);
-    int pidfd;
-    pid_t pid;
 
     if (seal_and_join(s, err) < 0)
         return -1;
@@ -192,12 +212,7 @@ static int intermediate(const struct spawn *s, struct error *err)
             return -1;
         flags &= ~(uint64_t)CLONE_NEWTIME;
     }
-    pid = clone_process(flags | CLONE_PARENT, &pidfd);
-    if (pid < 0)
-        return clone_error(flags, err);
-    if (pid == 0)
-        run_child(s, false);
-    return sync_send(s->sync[1], SYNC_PID, pid, err);
+    return clone_behind_gate(s, flags, err);
 }
 
 static void run_intermediate(const struct spawn *s)
