@@ -24,6 +24,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "runtime/spec/resources.h"
+#include "runtime/spec/spec.h"
 
 enum cgroup_manager { CGROUP_DISABLED, CGROUP_CGROUPFS, CGROUP_SYSTEMD };
 const char *cgroup_manager_name(enum cgroup_manager); /* "cgroupfs" */
@@ -55,6 +56,8 @@ struct cgroup_dir {
                              unless a v1 hierarchy has them */
     const char *mount; /* "/sys/fs/cgroup/memory" */
     const char *path;  /* below it: "/podman/ID"; no "..", no trailing slash */
+    unsigned parents;  /* how many directories above it were made for it */
+    bool made;         /* it was not there before */
     int fd;            /* the directory, O_RDONLY|O_DIRECTORY; -1 where it isn't there */
 };
 
@@ -67,6 +70,7 @@ struct cgroup {
     const char *slice, *unit;    /* systemd: "user.slice", "libpod-ID.scope" */
     bool made;                   /* something to remove when creation fails */
     int helper;                  /* systemd: socket of the hull-systemd helper while it holds the scope; -1 */
+    pid_t helper_pid;
 };
 
 /* --- layout.c: what the host has ------------------------------------------------------------------------------- */
@@ -91,6 +95,8 @@ struct cgroup_request {
     bool
         delegate; /* v2: the container has a cgroup namespace, a user namespace and a writable cgroup mount */
     uid_t owner;  /* who gets the directories then, on the host */
+    const struct spec_annotation *annotations; /* systemd: those named org.systemd.property.NAME */
+    size_t n_annotations;
 };
 
 /** Where the container's cgroup will be, and whether @r can be enforced there (an error names the controller that is
@@ -111,36 +117,39 @@ void cgroup_entered(struct cgroup *c);
 int cgroup_remove(struct cgroup *c, struct error *err);
 
 void cgroup_write_state(struct json_writer *w, const struct cgroup *c); /* one JSON object */
-/** @json NULL or without directories: a cgroup with n_dirs 0. Descriptors are opened on first use: cgroup_open(). */
-int cgroup_read_state(struct arena *a, const struct json *json, struct cgroup **out, struct error *err);
+/** @json NULL: a cgroup with n_dirs 0. Descriptors are opened by whoever needs them: cgroup_open(). */
+struct cgroup *cgroup_read_state(struct arena *a, const struct json *json);
 int cgroup_open(struct cgroup *c, struct error *err);
 void cgroup_close(struct cgroup *c);
 
-/* --- entrance: how a process gets in, for runtime/spawn.c ------------------------------------------------------ */
+/* --- entrance.c: how a process gets in, for runtime/spawn.c ----------------------------------------------------- */
 
 enum { CGROUP_MAX_DIRS = 24 };
 
 struct cgroup_entrance {
-    int v2; /* directory for CLONE_INTO_CGROUP, or -1 */
+    struct cgroup *cgroup;
+    pid_t init; /* exec: the container's first process; 0 for that one itself */
+    int v2;     /* directory for CLONE_INTO_CGROUP (5.7), or -1 */
     int files
-        [CGROUP_MAX_DIRS]; /* open "tasks" (v1) or "cgroup.procs" (v2 when CLONE_INTO_CGROUP cannot be had):
-                                     the child writes "0" into each, which on v1 takes no global lock (kernel 5.12) */
+        [CGROUP_MAX_DIRS]; /* open "tasks" of v1, and cgroup.procs of v2 where clone3 cannot put a process there:
+                                   the child writes "0" into each, which on v1 takes no global lock (5.12) */
     size_t n_files;
+    bool init_tried, attach; /* attach: only systemd may move the process in, see cgroup_attach() */
 };
 
-/** For the container's own cgroup, or @sub below it ("a/b", by exec --cgroup). v2: falls back to the cgroup of
- * @init_pid where the container has moved its processes down (EBUSY comes from clone3 then: see
- * cgroup_entrance_init()). */
-int cgroup_entrance_open(struct cgroup *c, const char *sub, struct cgroup_entrance *e, struct error *err);
-/** The same, but v2 is the cgroup that @pid is in now. */
-int cgroup_entrance_open_process(struct cgroup *c, pid_t pid, struct cgroup_entrance *e, struct error *err);
-/** In the child. */
+/** To the container's own cgroup, or to @sub below it (exec --cgroup: "a/b", on v1 also "CONTROLLER:a/b"). */
+int cgroup_entrance_open(struct cgroup *c, pid_t init, const char *sub, struct cgroup_entrance *e,
+                         struct error *err);
+/** clone3 with CLONE_INTO_CGROUP failed with errno @code: find the next way in, and clone again; -1 when there is
+ * none. */
+int cgroup_entrance_next(struct cgroup_entrance *e, int code, struct error *err);
+/** In the child, before anything else. */
 int cgroup_enter(struct cgroup_entrance *e, struct error *err);
-/** clone3 cannot put a process there itself (@e->v2 is -1 from now on): the child will write cgroup.procs. */
-int cgroup_entrance_by_write(struct cgroup_entrance *e, struct error *err);
+/** By the parent, after the clone, where @e->attach says so. */
+int cgroup_attach(struct cgroup_entrance *e, pid_t pid, struct error *err);
 void cgroup_entrance_close(struct cgroup_entrance *e);
 
-/* --- processes.c ---------------------------------------------------------------------------------------------- */
+/* --- tree.c ---------------------------------------------------------------------------------------------- */
 
 /** All processes in the cgroup and those below it. */
 int cgroup_processes(struct cgroup *c, pid_t **pids, size_t *n, struct error *err);
@@ -150,7 +159,7 @@ int cgroup_signal(struct cgroup *c, int sig, struct error *err);
 /* --- freezer.c ------------------------------------------------------------------------------------------------ */
 
 int cgroup_freeze(struct cgroup *c, bool freeze, struct error *err); /* waits until it is; bounded */
-int cgroup_is_frozen(struct cgroup *c, bool *frozen, struct error *err);
+bool cgroup_is_frozen(struct cgroup *c);                             /* no freezer: no */
 
 /* --- limits.c (with convert.c): everything but devices ---------------------------------------------------------- */
 
@@ -175,6 +184,8 @@ int systemd_plan(struct cgroup *c, const struct cgroup_request *request, struct 
 /** Start the helper and the scope; dirs' paths are then where systemd put it. */
 int systemd_make(struct cgroup *c, const struct cgroup_request *request, const struct spec_resources *r,
                  struct error *err);
+/** The container's first process is in: end the helper, which has held the scope until now. Nothing when there is none. */
+void systemd_let_go(struct cgroup *c);
 /** Move @pid into the scope by systemd, where the kernel does not let us (a user manager's scope from outside). */
 int systemd_attach(struct cgroup *c, pid_t pid, struct error *err);
 /** The same limits as properties of the unit, or a daemon-reload would take them away. */
@@ -237,7 +248,9 @@ struct cgroup_stats {
         struct cgroup_pressure pressure;
     } cpu;
     struct {
-        char *cpus, *mems;
+        char *cpus, *mems; /* lists: "0-3,8" */
+        struct cgroup_number cpu_exclusive, mem_hardwall, mem_exclusive, memory_migrate, memory_spread_page,
+            memory_spread_slab, memory_pressure, sched_load_balance, sched_relax_domain_level; /* v1 */
     } cpuset;
     struct {
         struct cgroup_number cache;
@@ -260,7 +273,8 @@ struct cgroup_stats {
     size_t n_rdma_current, n_rdma_limit;
 };
 
-/** What a controller does not tell stays unset. */
+/** What a controller does not tell stays unset. @c is open (cgroup_open()); the strings and arrays of @out are in its
+ * arena. An error where there is no cgroup. */
 int cgroup_stats(struct cgroup *c, struct cgroup_stats *out, struct error *err);
 
 /* --- oom.c ----------------------------------------------------------------------------------------------------- */

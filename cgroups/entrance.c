@@ -1,0 +1,135 @@
+/*
+ * How a process gets into the container's cgroups, so that it never runs unaccounted.
+ *
+ *   v2    clone3 puts it there (CLONE_INTO_CGROUP, 5.7). Where that can't be had it writes itself into cgroup.procs
+ *         before it does anything else; where the kernel refuses even that (the scope of a user's systemd, seen from
+ *         outside: the rights on the cgroup above both are the system's) systemd moves it.
+ *   v1    it writes itself into each "tasks" that hull has opened. A lone thread that moves itself takes no global
+ *         lock (5.12); moving another process, or by cgroup.procs, waits for an RCU grace period: 9 ms.
+ *
+ * A v2 container that has made cgroups below its own and handed controllers down can have no process in its own one
+ * (EBUSY): exec goes to where the container's first process is.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/path.h"
+#include "base/procfs.h"
+#include "cgroups/cgroup_private.h"
+
+/* exec --cgroup: "a/b", on v1 "CONTROLLER[,CONTROLLER]:a/b" too. NULL: not for this directory. */
+static const char *sub_path(struct arena *a, const struct cgroup_dir *d, const char *sub)
+{
+    const char *colon = strchr(sub, ':');
+
+    if (!colon || d->v2)
+        return colon ? NULL : sub;
+    if (!(cgroup_controllers_parse(arena_strndup(a, sub, (size_t)(colon - sub)), ",", false) &
+          d->controllers))
+        return NULL;
+    return colon + 1;
+}
+
+/* The directory to enter: the container's own in this hierarchy, or the one below it. */
+static int open_place(struct cgroup *c, const struct cgroup_dir *d, const char *sub, int *fd,
+                      struct error *err)
+{
+    sub = sub ? sub_path(c->arena, d, sub) : NULL;
+    *fd = sub ? path_open(d->fd, sub, O_PATH | O_DIRECTORY, 0) : fcntl(d->fd, F_DUPFD_CLOEXEC, 3);
+    if (*fd < 0)
+        return error_set(err, errno, "%s%s%s", cgroup_dir_path(c->arena, d), sub ? "/" : "", sub ? sub : "");
+    return 0;
+}
+
+static int add_file(struct cgroup_entrance *e, int dir, const char *name, struct error *err)
+{
+    int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return error_set(err, errno, "open %s of the container's cgroup", name);
+    e->files[e->n_files++] = fd;
+    return 0;
+}
+
+int cgroup_entrance_open(struct cgroup *c, pid_t init, const char *sub, struct cgroup_entrance *e,
+                         struct error *err)
+{
+    *e = (struct cgroup_entrance){.cgroup = c, .init = init, .v2 = -1};
+    if (cgroup_open(c, err) < 0)
+        return -1;
+    for (size_t i = 0; i < c->n_dirs; i++) {
+        _cleanup_(fd_closep) int fd = -1;
+        const struct cgroup_dir *d = &c->dirs[i];
+
+        if (d->fd < 0)
+            return error_set(err, 0, "the container's cgroup %s is gone", cgroup_dir_path(c->arena, d));
+        if (open_place(c, d, sub, &fd, err) < 0 || (!d->v2 && add_file(e, fd, "tasks", err) < 0))
+            return -1;
+        if (d->v2)
+            e->v2 = steal_fd(&fd);
+    }
+    return 0;
+}
+
+/* "0::/a/b" of /proc/PID/cgroup. */
+static int open_v2_of(struct cgroup *c, pid_t pid, int *fd, struct error *err)
+{
+    const struct cgroup_dir *d = cgroup_dir_v2(c);
+    char *text, *line, *end;
+
+    if (file_read(procfs_fd(), arena_printf(c->arena, "%d/cgroup", pid), 1 << 20, c->arena, &text, NULL,
+                  err) < 0)
+        return -1;
+    line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+    if (!line)
+        return error_set(err, 0, "process %d is in no cgroup v2", pid);
+    line += strcspn(line, "/");
+    end = line + strcspn(line, "\n");
+    *fd = open(arena_printf(c->arena, "%s%.*s", d->mount, (int)(end - line), line),
+               O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return *fd < 0 ? error_set(err, errno, "open the cgroup of process %d", pid) : 0;
+}
+
+int cgroup_entrance_next(struct cgroup_entrance *e, int code, struct error *err)
+{
+    _cleanup_(fd_closep) int dir = steal_fd(&e->v2);
+    bool inner = code == EBUSY || code == EOPNOTSUPP;
+
+    if (dir >= 0 && inner && e->init && !e->init_tried) {
+        e->init_tried = true;
+        return open_v2_of(e->cgroup, e->init, &e->v2, err);
+    }
+    if (dir < 0 || inner || code == EAGAIN)
+        return error_set(err, code, "enter the container's cgroup%s",
+                         inner            ? " (it has cgroups of its own, and no process may be beside them)"
+                         : code == EAGAIN ? " (its pids limit is reached)"
+                                          : "");
+    if (code == EACCES && e->cgroup->manager == CGROUP_SYSTEMD && e->cgroup->user_manager) {
+        e->attach = true;
+        return 0;
+    }
+    return add_file(e, dir, "cgroup.procs", err);
+}
+
+int cgroup_enter(struct cgroup_entrance *e, struct error *err)
+{
+    for (size_t i = 0; i < e->n_files; i++)
+        if (write(e->files[i], "0", 1) != 1)
+            return error_set(err, errno, "enter the container's cgroup");
+    return 0;
+}
+
+int cgroup_attach(struct cgroup_entrance *e, pid_t pid, struct error *err)
+{
+    return systemd_attach(e->cgroup, pid, err);
+}
+
+void cgroup_entrance_close(struct cgroup_entrance *e)
+{
+    fd_closep(&e->v2);
+    for (size_t i = 0; i < e->n_files; i++)
+        fd_closep(&e->files[i]);
+    e->n_files = 0;
+}
