@@ -161,15 +161,26 @@ static int load_bundle(struct creation *c, struct error *err)
 
 static void warn_of_resources(const struct spec *spec)
 {
-    static const char *const limits[] = {"memory",         "cpu",     "pids", "blockIO",
-                                         "hugepageLimits", "network", "rdma", "unified"};
+    const struct spec_resources *r = &spec->linux_.resources;
+    const struct spec_resources_memory *m = &r->memory;
+    const struct spec_resources_cpu *p = &r->cpu;
+    const struct {
+        const char *name;
+        bool set;
+    } limits[] = {
+        {"memory", m->limit.set || m->reservation.set || m->swap.set},
+        {"cpu", p->shares.set || p->quota.set || p->idle.set || p->cpus || p->mems},
+        {"pids", r->pids.set && r->pids.value > 0},
+        {"blockIO", r->block_io.weight.set || r->block_io.n_weight_devices},
+        {"hugepageLimits", r->n_hugepages},
+        {"network", r->network.class_id.set || r->network.n_priorities},
+        {"rdma", r->n_rdma},
+        {"unified", r->n_unified},
+    };
 
-    for (size_t i = 0; spec->linux_.resources && i < ARRAY_SIZE(limits); i++) {
-        const struct json *v = json_get(spec->linux_.resources, limits[i]);
-
-        if (v && v->type != JSON_NULL && v->count > 0)
-            log_warning("linux.resources.%s is not enforced: cgroups are disabled", limits[i]);
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+        if (limits[i].set)
+            log_warning("linux.resources.%s is not enforced: cgroups are disabled", limits[i].name);
 }
 
 static int plan(struct creation *c, struct error *err)

@@ -141,7 +141,7 @@ void complain_at(struct decoder *d, const struct place *at, const char *fmt, ...
 #define KEYED(type, m)   .size = sizeof(type), .key_offset = offsetof(type, m)
 
 /* The tables that more than one file needs. */
-extern const struct table spec_process_table, spec_linux_table, spec_id_map_table;
+extern const struct table spec_process_table, spec_linux_table, spec_id_map_table, spec_resources_table;
 
 /* --- validation: what a row cannot say
  * ---------------------------------------------------------------------------- */
@@ -151,10 +151,14 @@ void validate_spec(struct spec_complaints *c, const struct spec *spec);
 void validate_process(struct spec_complaints *c, const struct spec_process *p, const char *at);
 void validate_linux(struct spec_complaints *c, const struct spec *spec);
 void validate_seccomp(struct spec_complaints *c, const struct spec_seccomp *s);
+/** @at is "linux.resources." or "". */
+void validate_resources(struct spec_complaints *c, const struct spec_resources *r, const char *at);
 /** One list of id maps, at @path. */
 void validate_id_maps(struct spec_complaints *c, const struct id_maps *maps, const char *path);
 /** "0-3,7", as the kernel's bitmap lists but without white space and empty elements. */
 bool is_cpu_list(const char *s);
+/** The name of a network device: 1 to 15 bytes; no '/', ':', '%' or white space. */
+bool is_device_name(const char *s);
 
 /* --- names
  * -----------------------------------------------------------------------------------------------------------

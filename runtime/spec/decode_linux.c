@@ -1,5 +1,5 @@
 /*
- * Tables for the `linux` object (runtime-spec config-linux.md). resources stays JSON: cgroups/ decodes it.
+ * Tables for the `linux` object (runtime-spec config-linux.md). `resources` is in decode_resources.c.
  */
 #include "runtime/spec/decode.h"
 
@@ -233,6 +233,7 @@ static const struct field linux_fields[] = {
            AUX(struct spec_linux, memory_policy.present)),
     OBJECT("personality", struct spec_linux, personality, &personality_table,
            AUX(struct spec_linux, personality.present)),
-    JSON("resources", struct spec_linux, resources),
+    OBJECT("resources", struct spec_linux, resources, &spec_resources_table,
+           AUX(struct spec_linux, resources.present)),
 };
 const struct table spec_linux_table = {.fields = linux_fields, .n = ARRAY_SIZE(linux_fields)};

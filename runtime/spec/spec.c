@@ -113,25 +113,54 @@ int spec_load(struct arena *a, int dirfd, const char *name, struct spec **out, s
     return spec_parse(a, text, length, name, out, err);
 }
 
-int spec_load_process(struct arena *a, const char *path, struct spec_process *out, struct error *err)
+static int read_json(struct arena *a, int fd, const char *name, struct json **json, struct error *err)
 {
     char *text;
     size_t length;
+
+    if (fd < 0)
+        return error_set(err, errno, "open %s", name);
+    if (fd_read_all(fd, JSON_MAX_SIZE, a, &text, &length) < 0)
+        return error_set(err, errno, "read %s", name);
+    return json_parse(a, text, length, name, json, err);
+}
+
+/* The caller's own words, so that a pipe will do: --process <(...) of a shell. */
+static int open_any(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+}
+
+int spec_load_process(struct arena *a, const char *path, struct spec_process *out, struct error *err)
+{
     struct json *json;
     struct spec_complaints complaints = {.arena = a};
     struct decoder decoder = {.arena = a, .complaints = &complaints};
 
-    /* The caller's own words, so that a pipe will do: --process <(...) of a shell. */
-    _cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    _cleanup_(fd_closep) int fd = open_any(path);
 
-    if (fd < 0)
-        return error_set(err, errno, "open %s", path);
-    if (fd_read_all(fd, JSON_MAX_SIZE, a, &text, &length) < 0)
-        return error_set(err, errno, "read %s", path);
-    if (json_parse(a, text, length, path, &json, err) < 0)
+    if (read_json(a, fd, path, &json, err) < 0)
         return -1;
     *out = (struct spec_process){.present = true};
     decode_object(&decoder, NULL, json, &spec_process_table, out);
     validate_process(&complaints, out, "");
     return complaints_to_error(&complaints, path, err);
+}
+
+int spec_load_resources(struct arena *a, const char *path, struct spec_resources *out, struct error *err)
+{
+    struct json *json;
+    struct spec_complaints complaints = {.arena = a};
+    struct decoder decoder = {.arena = a, .complaints = &complaints};
+
+    bool from_stdin = !strcmp(path, "-");
+    const char *name = from_stdin ? "standard input" : path;
+    _cleanup_(fd_closep) int fd = from_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open_any(path);
+
+    if (read_json(a, fd, name, &json, err) < 0)
+        return -1;
+    *out = (struct spec_resources){.present = true};
+    decode_object(&decoder, NULL, json, &spec_resources_table, out);
+    validate_resources(&complaints, out, "");
+    return complaints_to_error(&complaints, name, err);
 }

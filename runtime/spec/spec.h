@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "base/json.h"
+#include "runtime/spec/resources.h"
 
 #define SPEC_VERSION "1.3.0"
 
@@ -215,7 +216,7 @@ struct spec_linux {
     struct spec_intel_rdt intel_rdt;
     struct spec_memory_policy memory_policy;
     struct spec_personality personality;
-    const struct json *resources; /* NULL when missing; cgroups/ decodes it */
+    struct spec_resources resources;
 };
 
 struct spec_vm {
@@ -262,6 +263,9 @@ int spec_parse(struct arena *a, const char *text, size_t length, const char *nam
 /** A bare process object, as `exec --process FILE` gives it; @name is the file's name for messages. Validated
  * too. */
 int spec_load_process(struct arena *a, const char *path, struct spec_process *out, struct error *err);
+
+/** A bare `linux.resources` object, as `update --resources FILE` gives it; "-" is stdin. */
+int spec_load_resources(struct arena *a, const char *path, struct spec_resources *out, struct error *err);
 
 /** The document `hull spec` writes: runc's example (busybox shell, tty), rootless variant on demand. Plain
  * JSON text. */

@@ -149,7 +149,7 @@ static void validate_sysctl(struct spec_complaints *c, const struct spec_linux *
  */
 
 /* dev_valid_name() of the kernel; and no '%', which a rename takes for a pattern. */
-static bool is_device_name(const char *s)
+bool is_device_name(const char *s)
 {
     size_t n = strlen(s);
     if (n == 0 || n >= IFNAMSIZ || !strcmp(s, ".") || !strcmp(s, ".."))
@@ -266,4 +266,5 @@ void validate_linux(struct spec_complaints *c, const struct spec *spec)
                     quoted(c->arena, l->personality.flags.v[0]));
     if (l->seccomp.present)
         validate_seccomp(c, &l->seccomp);
+    validate_resources(c, &l->resources, "linux.resources.");
 }
