@@ -38,8 +38,8 @@ struct globals {
 };
 
 static const struct command *const commands[] = {
-    &create_command, &delete_command, &exec_command, &features_command, &kill_command,  &list_command,
-    &ps_command,     &run_command,    &spec_command, &start_command,    &state_command,
+    &check_command, &create_command, &delete_command, &exec_command, &features_command, &kill_command,
+    &list_command,  &ps_command,     &run_command,    &spec_command, &start_command,    &state_command,
 };
 
 static int parse_log_level(const struct option_use *use, void *field, struct error *err)

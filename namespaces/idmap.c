@@ -74,7 +74,7 @@ static int deny_setgroups(pid_t pid, struct error *err)
     return procfs_write(path, "deny", err);
 }
 
-static const char *find_helper(const char *name, char path[64])
+const char *idmap_find_helper(const char *name, char path[64])
 {
     static const char *const directories[] = {"/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin"};
 
@@ -145,7 +145,7 @@ static int write_with_helper(pid_t pid, const struct map_kind *kind, const struc
     size_t argc = 0;
     int result = 0;
 
-    if (!find_helper(kind->helper, path))
+    if (!idmap_find_helper(kind->helper, path))
         return error_set(
             err, 0,
             "%s: only root may map these ids, and %s is not installed (Debian: apt install uidmap); "

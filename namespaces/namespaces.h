@@ -38,6 +38,9 @@ int idmap_write(pid_t pid, const struct id_maps *uids, const struct id_maps *gid
  * made. */
 int idmap_make_userns(const struct id_maps *uids, const struct id_maps *gids, int *fd, struct error *err);
 
+/** Where newuidmap or newgidmap (@name) is installed, in a fixed PATH; NULL when it is not. Returns @path. */
+const char *idmap_find_helper(const char *name, char path[64]);
+
 /** True and *host set when container id @id is mapped. No maps at all: identity. */
 bool idmap_to_host(const struct id_maps *maps, uint32_t id, uint32_t *host);
 

@@ -10,29 +10,10 @@
 #include <sys/wait.h>
 
 #include "base/arena.h"
+#include "base/helper.h"
 #include "net/net.h"
 
 #define HELPER "hull-net"
-
-/* The installed helper; or, run from a build tree (which config.status marks), the one beside this program.
- */
-static const char *helper_path(struct arena *a)
-{
-    static const char installed[] = LIBEXECDIR "/" HELPER;
-    char self[4096], *slash;
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-    if (n <= 0)
-        return installed;
-    self[n] = '\0';
-    slash = strrchr(self, '/');
-    if (!slash)
-        return installed;
-    *slash = '\0';
-    if (access(arena_printf(a, "%s/config.status", self), F_OK) < 0)
-        return installed;
-    return arena_printf(a, "%s/" HELPER, self);
-}
 
 /* The helper, with @netns as descriptor 3 and stderr into @pipe. */
 static int helper_spawn(const char *path, char *const argv[], int netns, int pipe_end, pid_t *pid)
@@ -115,7 +96,7 @@ int net_devices_move_with(const char *helper, const struct spec_net_device *devi
         argv[1 + 2 * i] = devices[i].host_name;
         argv[2 + 2 * i] = devices[i].container_name ? devices[i].container_name : devices[i].host_name;
     }
-    return helper_run(helper ? helper : helper_path(&a), argv, netns_fd, err);
+    return helper_run(helper ? helper : helper_path(&a, HELPER), argv, netns_fd, err);
 }
 
 int net_devices_move(const struct spec_net_device *devices, size_t n, int netns_fd, struct error *err)
