@@ -218,7 +218,7 @@ static const struct field rdma_table_fields[] = {
 TABLE(rdma_table, KEYED(struct spec_rdma, device));
 
 static const struct field unified_table_fields[] = {
-    STRING("value", struct spec_unified, value, .flags = MAY_BE_EMPTY),
+    STRING("value", struct spec_unified, value, .flags = REQUIRED),
 };
 TABLE(unified_table, KEYED(struct spec_unified, file), .value_is_field = true);
 

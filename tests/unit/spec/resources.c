@@ -47,7 +47,7 @@ static const char full[] =
     "\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":0},{\"pageSize\":\"1GB\",\"limit\":1073741824}],"
     "\"network\":{\"classID\":4294967295,\"priorities\":[{\"name\":\"eth0\",\"priority\":7}]},"
     "\"rdma\":{\"mlx5_1\":{\"hcaHandles\":3,\"hcaObjects\":10000},\"mlx4_0\":{\"hcaObjects\":0}},"
-    "\"unified\":{\"memory.high\":\"1000\",\"hugetlb.2MB.max\":\"\",\"cgroup.max.depth\":\"3\"},"
+    "\"unified\":{\"memory.high\":\"1000\",\"hugetlb.2MB.max\":\"max\",\"cgroup.max.depth\":\"3\"},"
     "\"devices\":[{\"allow\":false},{\"allow\":true,\"type\":\"c\",\"major\":10,\"minor\":229,\"access\":"
     "\"mwr\"},{\"allow\":true,\"type\":\"b\",\"major\":8,\"minor\":-1,\"access\":\"r\"},"
     "{\"allow\":false,\"type\":\"\",\"major\":null,\"access\":\"\"},{\"allow\":true,\"type\":\"c\",\"minor\":"
@@ -111,7 +111,7 @@ Test(spec_resources, lists)
     cr_assert_eq(r.n_unified, 3);
     cr_expect_str_eq(r.unified[0].file, "memory.high");
     cr_expect_str_eq(r.unified[0].value, "1000");
-    cr_expect_str_eq(r.unified[1].value, "");
+    cr_expect_str_eq(r.unified[1].value, "max");
 }
 
 Test(spec_resources, device_rules)
@@ -265,6 +265,7 @@ Test(spec_resources, names)
         {"{\"unified\":{\".max\":\"1\"}}", "unified[\".max\"]: " PLAIN},
         {"{\"unified\":{\"memory.max\\n\":\"1\"}}", "unified[\"memory.max\\u000a\"]: " PLAIN},
         {"{\"unified\":{\"\":\"1\"}}", "unified: must not have an empty key"},
+        {"{\"unified\":{\"memory.swap.max\":\"\"}}", "unified[\"memory.swap.max\"]: must not be empty"},
         {"{\"unified\":{\"memory.max\":1}}", "unified[\"memory.max\"]: must be a string, got 1"},
         {"{\"unified\":{\"cgroup.procs\":\"0\"}}", "unified[\"cgroup.procs\"]: " STEERING},
         {"{\"unified\":{\"cgroup.threads\":\"0\"}}", "unified[\"cgroup.threads\"]: " STEERING},
