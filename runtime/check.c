@@ -66,6 +66,7 @@ static const struct check_row rows[] = {
     {"network", "nftables", CHECK_OPTIONAL, check_nftables, 0},
     {"network", "tun", CHECK_OPTIONAL, check_tun, 0},
     {"tools", "hull-net", CHECK_OPTIONAL, check_helper, CHECK_HULL_NET},
+    {"tools", "hull-systemd", CHECK_OPTIONAL, check_helper, CHECK_HULL_SYSTEMD},
     {"tools", "criu", CHECK_OPTIONAL, check_criu, 0},
     {"sandbox", "build", CHECK_SANDBOXES, check_build, 0},
     {"sandbox", "cpu", CHECK_SANDBOXES, check_cpu, 0},
@@ -232,13 +233,13 @@ char *check_read(struct arena *a, const char *path)
 
 /* --- all of it ---------------------------------------------------------------------------------------------------- */
 
-static bool has_sys_admin(void)
+static bool has_capability(cap_value_t capability)
 {
     cap_flag_value_t value = CAP_CLEAR;
     cap_t caps = cap_get_proc();
 
     if (caps)
-        cap_get_flag(caps, CAP_SYS_ADMIN, CAP_EFFECTIVE, &value);
+        cap_get_flag(caps, capability, CAP_EFFECTIVE, &value);
     cap_free(caps);
     return value == CAP_SET;
 }
@@ -247,7 +248,9 @@ static void find_host(struct arena *a, const char *state_directory, struct check
 {
     struct utsname name;
 
-    *host = (struct check_host){.state_directory = state_directory, .privileged = has_sys_admin()};
+    *host = (struct check_host){.state_directory = state_directory,
+                                .privileged = has_capability(CAP_SYS_ADMIN),
+                                .maps_itself = geteuid() != 0 || has_capability(CAP_SETFCAP)};
     if (uname(&name) < 0 || !check_parse_version(name.release, host->kernel))
         host->kernel[0] = host->kernel[1] = 0;
     if (cgroup_layout(a, &host->dirs, &host->n_dirs, NULL) < 0)

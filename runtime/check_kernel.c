@@ -186,6 +186,9 @@ static const char *namespace_remedy(struct probe *p, const char *file)
                             p->row->name + strlen("namespace."));
     if (code == ENOSPC)
         return arena_printf(p->arena, "raise user.max_%s_namespaces by sysctl", file);
+    if (p->row->number == NS_USER && code == EPERM && !p->host->maps_itself)
+        return "give this process CAP_SETFCAP, without which root may not map itself, or be another user "
+               "than root";
     if (p->row->number == NS_USER)
         return "see userns.limit and userns.unprivileged below; a seccomp filter around this process, or a "
                "chroot, "

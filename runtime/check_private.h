@@ -10,6 +10,7 @@
 struct check_host {
     const char *state_directory;
     bool privileged;         /* CAP_SYS_ADMIN: namespaces without a user namespace around them */
+    bool maps_itself;        /* root without CAP_SETFCAP may not map itself into a user namespace (5.12) */
     unsigned kernel[2];      /* major, minor */
     struct cgroup_dir *dirs; /* cgroup_layout() */
     size_t n_dirs;
@@ -75,7 +76,7 @@ probe_function check_state_directory, check_proc_mount, check_overlay, check_ove
 enum check_idmap_of { IDMAP_ROOT, IDMAP_STATE, IDMAP_TMPFS, IDMAP_OVERLAY };
 /* check_tools.c */
 probe_function check_nftables, check_tun, check_helper, check_criu;
-enum check_helper_name { CHECK_HULL_NET };
+enum check_helper_name { CHECK_HULL_NET, CHECK_HULL_SYSTEMD };
 /* check_sandbox.c */
 probe_function check_cpu, check_nested_paging, check_kvm, check_kvm_capabilities, check_vhost_net,
     check_vhost_vsock, check_guest_kernel, check_build;

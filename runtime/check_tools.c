@@ -75,10 +75,14 @@ void check_tun(struct probe *p)
             "/dev/net/tun: %s", strerror(errno));
 }
 
-/* Helpers that this build has, and what hull runs them for. */
+/* What hull runs its helpers for. */
 static const struct {
-    const char *name, *purpose;
-} helpers[] = {[CHECK_HULL_NET] = {"hull-net", "linux.netDevices"}};
+    const char *name, *purpose, *remedy;
+} helpers[] = {
+    [CHECK_HULL_NET] = {"hull-net", "linux.netDevices", "make install"},
+    [CHECK_HULL_SYSTEMD] = {"hull-systemd", "--cgroup-manager=systemd",
+                            "configure with libsystemd's headers there, make install"},
+};
 
 void check_helper(struct probe *p)
 {
@@ -87,7 +91,7 @@ void check_helper(struct probe *p)
     if (access(path, X_OK) == 0)
         probe_ok(p, "%s", path);
     else
-        probe_missing(p, "make install", "%s: %s; %s needs it", path, strerror(errno),
+        probe_missing(p, helpers[p->row->number].remedy, "%s: %s; %s needs it", path, strerror(errno),
                       helpers[p->row->number].purpose);
 }
 

@@ -4,7 +4,7 @@
 
 load helpers
 
-COMMANDS='create delete exec features kill list ps run spec start state'
+COMMANDS='check create delete exec features kill list ps run spec start state'
 
 # hull without this file's --root: for what stands before the command.
 bare()
