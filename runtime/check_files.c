@@ -211,7 +211,7 @@ void check_idmap(struct probe *p)
                                                                 : "/"};
     const char *name = t.of == IDMAP_TMPFS ? "tmpfs"
                        : t.of == IDMAP_OVERLAY
-                           ? "layers of an overlay"
+                           ? "layers of an overlay, on a tmpfs"
                            : arena_printf(p->arena, "%s: %s", t.path, file_system_name(p->arena, t.path));
     struct id_map map = {0, 100000, 1000};
     struct id_maps maps = {&map, 1};

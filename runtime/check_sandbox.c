@@ -224,8 +224,6 @@ static const struct {
     {KVM_CAP_IRQFD, "IRQFD", true},
     {KVM_CAP_IOEVENTFD, "IOEVENTFD", true},
     {KVM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT", true},
-    {KVM_CAP_ONE_REG, "ONE_REG", false},
-    {KVM_CAP_DEVICE_CTRL, "DEVICE_CTRL", false},
 #ifdef __x86_64__
     {KVM_CAP_IRQCHIP, "IRQCHIP", true},
     {KVM_CAP_SPLIT_IRQCHIP, "SPLIT_IRQCHIP", false},
