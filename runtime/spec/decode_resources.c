@@ -70,10 +70,17 @@ static const struct field cpu_table_fields[] = {
 };
 TABLE(cpu_table, .done = cpu_done);
 
+static void pids_done(struct decoder *d, const struct place *at, const struct json *json, void *object)
+{
+    (void)d, (void)at, (void)json;
+    struct spec_resources *r = object;
+    ZERO_IS_MISSING(&r->pids);
+}
+
 static const struct field pids_table_fields[] = {
     LIMIT("limit", struct spec_resources, pids, RANGE(-1, INT64_MAX)),
 };
-TABLE(pids_table);
+TABLE(pids_table, .done = pids_done);
 
 /* --- blockIO
  * ------------------------------------------------------------------------------------------------------------------------ */

@@ -1,6 +1,7 @@
 /*
  * linux.resources of the specification, typed (config-linux.md, "Control groups"). The same structure is filled from
  * config.json, from `update --resources`, and from update's flags: what is not set stays as it is.
+ * A zero counts as not set where it would make no sense (limits of memory and pids, shares, weights, quota, periods).
  */
 #pragma once
 
@@ -99,7 +100,7 @@ struct spec_resources {
     bool present;
     struct spec_resources_memory memory;
     struct spec_resources_cpu cpu;
-    struct spec_limit pids; /* 0 or -1: unlimited */
+    struct spec_limit pids; /* -1: unlimited */
     struct spec_resources_block_io block_io;
     struct spec_hugepage_limit *hugepages;
     size_t n_hugepages;

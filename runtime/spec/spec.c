@@ -164,3 +164,11 @@ int spec_load_resources(struct arena *a, const char *path, struct spec_resources
     validate_resources(&complaints, out, "");
     return complaints_to_error(&complaints, name, err);
 }
+
+int spec_check_resources(struct arena *a, const struct spec_resources *r, const char *name, struct error *err)
+{
+    struct spec_complaints complaints = {.arena = a};
+
+    validate_resources(&complaints, r, "");
+    return complaints_to_error(&complaints, name, err);
+}

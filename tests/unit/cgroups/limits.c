@@ -299,7 +299,7 @@ Test(limits, pids_and_network)
     static const struct sample samples[] = {
         {V1, "\"pids\":{\"limit\":100}", "pids.max=100", NULL},
         {V2, "\"pids\":{\"limit\":100}", "pids.max=100", NULL},
-        {V2, "\"pids\":{\"limit\":0}", "pids.max=max", NULL},
+        {V2, "\"pids\":{\"limit\":0}", "", NULL},
         {V1, "\"pids\":{\"limit\":-1}", "pids.max=max", NULL},
         {V2, "\"pids\":{\"limit\":9223372036854775807}", "pids.max=max", NULL},
         {V2_BARE, "\"pids\":{\"limit\":-1},\"memory\":{\"limit\":-1},\"cpu\":{\"quota\":-1,\"idle\":0}", "",

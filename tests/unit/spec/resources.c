@@ -142,7 +142,7 @@ Test(spec_resources, missing)
     struct spec_resources none = good(
         "{\"memory\":{\"limit\":0,\"reservation\":0,\"swap\":0,\"kernel\":0,\"kernelTCP\":0},"
         "\"cpu\":{\"shares\":0,\"quota\":0,\"period\":0,\"realtimeRuntime\":0,\"realtimePeriod\":0,"
-        "\"cpus\":\"\",\"mems\":\"\",\"idle\":null},\"pids\":{},\"blockIO\":{\"weight\":0,\"leafWeight\":0,"
+        "\"cpus\":\"\",\"mems\":\"\",\"idle\":null},\"pids\":{\"limit\":0},\"blockIO\":{\"weight\":0,\"leafWeight\":0,"
         "\"weightDevice\":null},\"hugepageLimits\":[],\"network\":{},\"rdma\":{},\"unified\":{}}");
     struct spec_resources empty = good("{}");
     none.hugepages = NULL; /* an empty list has a place */
@@ -157,10 +157,9 @@ Test(spec_resources, missing)
     for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
         cr_expect_not(limits[i]->set, "%zu", i);
     cr_expect(!none.cpu.cpus && !none.cpu.mems && !none.n_hugepages && !none.n_rdma && !none.n_unified);
-    struct spec_resources zero = good("{\"memory\":{\"swappiness\":0},\"pids\":{\"limit\":0},"
+    struct spec_resources zero = good("{\"memory\":{\"swappiness\":0},"
                                       "\"network\":{\"classID\":0},\"cpu\":{\"burst\":0,\"idle\":0}}");
     IS(zero.memory.swappiness, 0);
-    IS(zero.pids, 0);
     IS(zero.network.class_id, 0);
     IS(zero.cpu.burst, 0);
     IS(zero.cpu.idle, 0);
