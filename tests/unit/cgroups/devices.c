@@ -452,3 +452,19 @@ Test(devices, without_a_cgroup_for_them)
     cr_assert(strstr(err.message, "no cgroup here guards devices"), "%s", err.message);
     arena_free(&a);
 }
+
+/* 10:5 is in a row and in a column, and v1 would give it what either has. */
+Test(devices, v1_crossings)
+{
+    struct spec_resources r = RULES({true, 'c', -1, 5, 2}, {false, 'c', 10, -1, 2}, {true, 'c', 10, -1, 1});
+    struct fake f;
+
+    fake_make(&f, true);
+    cr_assert_eq(cgroup_write_devices(&f.cgroup, &r, &err), -1);
+    cr_assert(strstr(err.message, "\"c 10:5 rm\" cannot be an exception from \"c *:5 wm\""), "%s",
+              err.message);
+    r.n_devices = 1;
+    cr_assert_eq(cgroup_write_devices(&f.cgroup, &r, &err), 0, "%s", err.message);
+    cr_assert(strstr(get(&f, "devices.allow"), "c *:5 wm\n"));
+    fake_remove(&f);
+}
