@@ -269,7 +269,7 @@ static int make_one(struct cgroup *c, const struct cgroup_request *q, struct cgr
     }
     if (open_dir(c->arena, d) < 0)
         return error_set(err, errno, "open the container's cgroup %s", path);
-    if (check_empty(c->arena, d, err) < 0)
+    if (c->manager != CGROUP_SYSTEMD && check_empty(c->arena, d, err) < 0) /* there it is new, and has the helper in it */
         return -1;
     if (d->v2)
         enable_controllers(c->arena, d);
@@ -317,8 +317,8 @@ static int make_all(struct cgroup *c, const struct cgroup_request *q, struct err
         else
             i++;
     }
-    if (all > 0 && c->n_dirs == 0 && !q->rootless)
-        log_warning("no cgroup may be made here: the container runs in that of its caller");
+    if (all > 0 && c->n_dirs == 0)
+        log_info("no cgroup may be made here: the container runs in that of its caller");
     return 0;
 }
 
@@ -348,36 +348,20 @@ static void remove_parents(struct arena *a, const struct cgroup_dir *d)
     }
 }
 
-/* Only what was made: no process was ever in it. */
-static void unmake(struct cgroup *c)
-{
-    for (size_t i = 0; i < c->n_dirs; i++) {
-        struct cgroup_dir *d = &c->dirs[i];
-
-        if (d->made && cgroup_tree_remove(c->arena, d) < 0 && errno != ENOENT)
-            log_warning("remove %s: %s", cgroup_dir_path(c->arena, d), strerror(errno));
-        remove_parents(c->arena, d);
-    }
-    cgroup_close(c);
-}
-
 int cgroup_make(struct cgroup *c, const struct cgroup_request *q, const struct spec_resources *r,
                 struct error *err)
 {
     if (c->n_dirs == 0 || (c->manager == CGROUP_SYSTEMD && systemd_make(c, q, r, err) < 0))
         return c->n_dirs == 0 ? 0 : -1;
-    c->made = true;
     if (fill(c, q, r, err) == 0)
         return 0;
-    cgroup_entered(c); /* a scope that has lost its place-holder ends by itself */
-    unmake(c);
-    c->made = false;
+    cgroup_undo(c);
     return -1;
 }
 
 void cgroup_entered(struct cgroup *c)
 {
-    fd_closep(&c->helper);
+    systemd_let_go(c);
 }
 
 /* --- opening and closing -------------------------------------------------------------------------------------- */
@@ -431,6 +415,21 @@ static int remove_dir(struct cgroup *c, struct cgroup_dir *d, struct error *err)
                              REMOVE_TIMEOUT_MS / 1000);
     }
     return 0;
+}
+
+void cgroup_undo(struct cgroup *c)
+{
+    struct error err = {0};
+
+    cgroup_entered(c); /* a scope that has lost its place-holder ends by itself */
+    for (size_t i = 0; i < c->n_dirs; i++) {
+        if (c->dirs[i].made && remove_dir(c, &c->dirs[i], &err) < 0)
+            log_warning("%s", err.message);
+        remove_parents(c->arena, &c->dirs[i]);
+        c->dirs[i].made = false;
+        c->dirs[i].parents = 0;
+    }
+    cgroup_close(c);
 }
 
 int cgroup_remove(struct cgroup *c, struct error *err)

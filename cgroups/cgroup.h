@@ -68,7 +68,6 @@ struct cgroup {
     size_t n_dirs;
     bool rootless, user_manager; /* user_manager: of the user's systemd, not the system's */
     const char *slice, *unit;    /* systemd: "user.slice", "libpod-ID.scope" */
-    bool made;                   /* something to remove when creation fails */
     int helper;                  /* systemd: socket of the hull-systemd helper while it holds the scope; -1 */
     pid_t helper_pid;
 };
@@ -91,8 +90,6 @@ struct cgroup_request {
     const char *path; /* linux.cgroupsPath: absolute, relative or NULL; for systemd "slice:prefix:name" */
     bool rootless;
     bool
-        may_do_without; /* rootless or nested: where nothing may be written and no limits are asked for, none is fine */
-    bool
         delegate; /* v2: the container has a cgroup namespace, a user namespace and a writable cgroup mount */
     uid_t owner;  /* who gets the directories then, on the host */
     const struct spec_annotation *annotations; /* systemd: those named org.systemd.property.NAME */
@@ -108,6 +105,9 @@ int cgroup_plan(struct arena *a, const struct cgroup_request *request, const str
  * what was made is removed again. */
 int cgroup_make(struct cgroup *c, const struct cgroup_request *request, const struct spec_resources *r,
                 struct error *err);
+
+/** Take back what cgroup_make() made, after a failure: what was there before stays. Failures are logged. */
+void cgroup_undo(struct cgroup *c);
 
 /** The container's first process is in: let the helper go. */
 void cgroup_entered(struct cgroup *c);

@@ -22,7 +22,6 @@
 
 /* In the order of the choices in global_rows; the first is the default. */
 enum rootless { ROOTLESS_AUTO, ROOTLESS_TRUE, ROOTLESS_FALSE };
-enum cgroup_manager { CGROUPS_DISABLED, CGROUPS_CGROUPFS, CGROUPS_SYSTEMD };
 enum isolation { ISOLATION_CONTAINER, ISOLATION_VM };
 
 enum { EXIT_UNKNOWN_COMMAND = 3 }; /* runc's */
@@ -38,8 +37,9 @@ struct globals {
 };
 
 static const struct command *const commands[] = {
-    &check_command, &create_command, &delete_command, &exec_command, &features_command, &kill_command,
-    &list_command,  &ps_command,     &run_command,    &spec_command, &start_command,    &state_command,
+    &check_command, &create_command, &delete_command, &exec_command,   &features_command, &kill_command,
+    &list_command,  &pause_command,  &ps_command,     &resume_command, &run_command,      &spec_command,
+    &start_command, &state_command,  &events_command, &stats_command,  &update_command,
 };
 
 static int parse_log_level(const struct option_use *use, void *field, struct error *err)
@@ -60,7 +60,7 @@ static const struct option_row global_rows[] = {
     ROW("log-level", 0, "LEVEL", log_level, parse_log_level, "error, warning (default), info or debug"),
     ROW("debug", 0, NULL, debug, option_flag, "the same as --log-level=debug"),
     ROW("cgroup-manager", 0, "disabled|cgroupfs|systemd", cgroup_manager, option_choice,
-        "this build has only the first, which is the default"),
+        "who makes the container's cgroup (default: cgroupfs)"),
     ROW("systemd-cgroup", 0, NULL, systemd_cgroup, option_flag, "the same as --cgroup-manager=systemd"),
     ROW("rootless", 0, "auto|true|false", rootless, option_choice,
         "do without root on the host (default: auto)"),
@@ -170,17 +170,6 @@ static int check_isolation(const struct globals *g, const char *program, const s
     return 0;
 }
 
-static int check_cgroups(const struct globals *g, struct error *err)
-{
-    if (!g->systemd_cgroup && g->cgroup_manager == CGROUPS_DISABLED)
-        return 0;
-    return error_set(err, 0,
-                     "%s: this build of hull does not manage cgroups yet; use --cgroup-manager=disabled",
-                     g->systemd_cgroup                       ? "--systemd-cgroup"
-                     : g->cgroup_manager == CGROUPS_CGROUPFS ? "--cgroup-manager=cgroupfs"
-                                                             : "--cgroup-manager=systemd");
-}
-
 static int check_argument_count(const struct command *command, size_t n, struct error *err)
 {
     int min = command->min_arguments, max = command->max_arguments;
@@ -206,6 +195,7 @@ static int make_runtime(struct runtime *rt, const struct globals *g, struct erro
     rt->root = path_absolute(rt->arena, rt->root);
     if (!rt->root)
         return error_set(err, errno, "--root %s: current directory", g->root);
+    rt->cgroup_manager = g->systemd_cgroup ? CGROUP_SYSTEMD : g->cgroup_manager;
     rt->rootless = g->rootless == ROOTLESS_AUTO ? rootless : g->rootless == ROOTLESS_TRUE;
     if (g->criu)
         log_debug("--criu %s is ignored: this build does not checkpoint", g->criu);
@@ -226,7 +216,7 @@ static int run_command_line(const struct globals *g, struct arena *a, const char
         error_wrap(err, "%s", command->name);
         return usage_error(command, err);
     }
-    if (check_argument_count(command, arguments.n, err) < 0 || check_cgroups(g, err) < 0 ||
+    if (check_argument_count(command, arguments.n, err) < 0 ||
         check_isolation(g, program, command, err) < 0 || make_runtime(&rt, g, err) < 0)
         return -1;
     status = command->run(&rt, options, &arguments, err);
@@ -289,7 +279,7 @@ static void report(const struct globals *g, const char *message)
 
 int main(int argc, char **argv)
 {
-    struct globals g = {.log_level = LOG_WARNING};
+    struct globals g = {.log_level = LOG_WARNING, .cgroup_manager = CGROUP_CGROUPFS};
     struct arena arena = {0};
     struct error err = {0};
     int status;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/duration.h"
 #include "base/number.h"
 
 enum { PRESERVE_FDS_MAX = 1 << 20 }; /* fs.nr_open's default: no process has more */
@@ -220,5 +221,14 @@ int option_preserve_fds(const struct option_use *use, void *field, struct error 
     if (number_parse_u64(use->text, use->what, 0, PRESERVE_FDS_MAX, &n, err) < 0)
         return -1;
     *(unsigned *)field = (unsigned)n;
+    return 0;
+}
+
+int option_interval(const struct option_use *use, void *field, struct error *err)
+{
+    if (duration_parse(use->text, use->what, field, err) < 0)
+        return -1;
+    if (*(uint64_t *)field == 0)
+        return error_set(err, 0, "%s: duration interval must be greater than 0", use->what);
     return 0;
 }

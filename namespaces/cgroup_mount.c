@@ -9,8 +9,7 @@
  *
  * With a cgroup namespace the hierarchies are mounted anew; where the kernel refuses that (nested without
  * rights), and without a namespace, the container's own part of the host's mount is bound. "ro" holds for all
- * parts, whichever way they came (CVE-2023-25809). What the host has is read from /proc/self/cgroup; a
- * hierarchy that is mounted nowhere is left out.
+ * parts, whichever way they came (CVE-2023-25809). A hierarchy that is mounted nowhere is left out.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,57 +19,42 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
-#include "base/file.h"
 #include "base/log.h"
-#include "base/procfs.h"
 #include "namespaces/rootfs_private.h"
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 #define TMPFS_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-enum { CGROUP_FILE_MAX = 1 << 20 };
-
-/* One line of /proc/self/cgroup. */
-struct hierarchy {
-    const char *directory; /* below /sys/fs/cgroup: "cpu,cpuacct", "systemd", "unified" */
-    const char *options;   /* mount data: "cpu,cpuacct", "none,name=systemd"; NULL for v2 */
-    const char *path;      /* our cgroup in it */
-};
-
-static const char *own_path(const struct rootfs *r, const char *path)
+/* The hierarchies, each with the container's cgroup in it. A container without one of its own is in its caller's; nested,
+ * what is mounted may begin at that, while /proc/self/cgroup counts from the host's root: all that is mounted is ours
+ * then. */
+static int hierarchies(struct rootfs *r, const struct cgroup_dir **dirs, size_t *n, struct error *err)
 {
-    return r->options.cgroup_path ? r->options.cgroup_path : path;
+    struct cgroup_dir *own;
+
+    if (r->options.cgroup && r->options.cgroup->n_dirs > 0) {
+        *dirs = r->options.cgroup->dirs;
+        *n = r->options.cgroup->n_dirs;
+        return 0;
+    }
+    if (cgroup_layout(r->arena, &own, n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < *n; i++)
+        if (access(arena_printf(r->arena, "%s%s", own[i].mount, own[i].path), F_OK) < 0)
+            own[i].path = "";
+    *dirs = own;
+    return 0;
 }
 
-/* "4:cpu,cpuacct:/a/b" or "1:name=systemd:/" or "0::/". False for a line that is none. */
-static bool parse_line(struct rootfs *r, char *line, struct hierarchy *h)
+/* "cpu,cpuacct", "systemd", "unified": below /sys/fs/cgroup. */
+static const char *directory_of(const struct cgroup_dir *d)
 {
-    char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
-
-    if (!path)
-        return false;
-    *path++ = '\0';
-    controllers++;
-    h->path = own_path(r, path);
-    if (!*controllers) {
-        h->directory = "unified";
-        h->options = NULL;
-    } else if (strncmp(controllers, "name=", 5) == 0) {
-        h->directory = controllers + 5;
-        h->options = arena_printf(r->arena, "none,%s", controllers);
-    } else
-        h->directory = h->options = controllers;
-    return *h->directory && !strchr(h->directory, '/');
+    return strrchr(d->mount, '/') + 1;
 }
 
-/* Where the host has that cgroup. Nested, what is mounted may begin at our cgroup or below an ancestor of it,
- * while /proc/self/cgroup counts from the host's root: all that is mounted is ours then. */
-static const char *host_path(struct rootfs *r, const char *directory, const char *path)
+static const char *host_path(struct rootfs *r, const struct cgroup_dir *d)
 {
-    const char *mount = arena_printf(r->arena, CGROUP_ROOT "%s%s", *directory ? "/" : "", directory);
-    const char *own = arena_printf(r->arena, "%s%s%s", mount, path[0] == '/' ? "" : "/", path);
-
-    return r->options.cgroup_path || access(own, F_OK) == 0 || errno != ENOENT ? own : mount;
+    return arena_printf(r->arena, "%s%s", d->mount, d->path);
 }
 
 /* Flags for a part: the step's own, as a bind takes them. Nothing is mounted below a hierarchy. */
@@ -88,34 +72,22 @@ static bool refused(void)
     return errno == EPERM || errno == EBUSY;
 }
 
-static int read_own(struct rootfs *r, char **text, struct error *err)
-{
-    if (file_read(procfs_fd(), "self/cgroup", CGROUP_FILE_MAX, r->arena, text, NULL, err) < 0)
-        return error_wrap(err, "read /proc/self/cgroup");
-    return 0;
-}
-
-/* The bind's source is needed even with a namespace, where the mount may be refused; but it costs a read only
- * then. */
+/* With a namespace the bind is needed only where the kernel refuses the mount. */
 static int mount_v2(struct rootfs *r, const struct mount_step *s, int target, struct error *err)
 {
-    struct hierarchy h = {.path = "/"};
-    char *text = NULL, *line, *save = NULL;
+    const struct cgroup_dir *dirs;
+    size_t n;
 
     if (r->options.new_cgroup_namespace &&
         mount_fs_at(r, target, "cgroup", "cgroup2", s->o.set, s->o.data) == 0)
         return 0;
     if (r->options.new_cgroup_namespace && !refused())
         return error_set(err, errno, "mount cgroup2");
-    if (!r->options.cgroup_path) {
-        if (read_own(r, &text, err) < 0)
-            return -1;
-        for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-            if (parse_line(r, line, &h) && !h.options)
-                break;
-    } else
-        h.path = r->options.cgroup_path;
-    return bind_part(r, s, host_path(r, "", h.path), target, err);
+    if (hierarchies(r, &dirs, &n, err) < 0)
+        return -1;
+    if (n == 0)
+        return error_set(err, 0, "the host's cgroup v2 cannot be found by /proc/self/cgroup");
+    return bind_part(r, s, host_path(r, &dirs[0]), target, err);
 }
 
 /* mkdir and open NAME below the tmpfs. */
@@ -147,54 +119,54 @@ static int link_names(int tmpfs, const char *directory, struct error *err)
 
 /* With a cgroup namespace, by name below the tmpfs (which is the working directory, and which nobody else
  * sees yet): two calls a hierarchy. 1: the kernel refused, a bind may still do. */
-static int mount_part_by_name(const struct mount_step *s, int tmpfs, const struct hierarchy *h,
-                              struct error *err)
+static int mount_part_by_name(struct rootfs *r, const struct mount_step *s, int tmpfs,
+                              const struct cgroup_dir *d, struct error *err)
 {
-    if (mkdirat(tmpfs, h->directory, 0755) < 0 && errno != EEXIST)
-        return error_set(err, errno, "make %s", h->directory);
-    if (mount("cgroup", h->directory, h->options ? "cgroup" : "cgroup2", s->o.set, h->options) == 0)
+    const char *name = directory_of(d);
+    const char *data = d->v2 ? NULL : d->controllers ? name : arena_printf(r->arena, "none,name=%s", name);
+
+    if (mkdirat(tmpfs, name, 0755) < 0 && errno != EEXIST)
+        return error_set(err, errno, "make %s", name);
+    if (mount("cgroup", name, d->v2 ? "cgroup2" : "cgroup", s->o.set, data) == 0)
         return 0;
-    return refused() ? 1 : error_set(err, errno, "mount cgroup %s", h->directory);
+    return refused() ? 1 : error_set(err, errno, "mount cgroup %s", name);
 }
 
-static int bind_part_at(struct rootfs *r, const struct mount_step *s, int tmpfs, const struct hierarchy *h,
+static int bind_part_at(struct rootfs *r, const struct mount_step *s, int tmpfs, const struct cgroup_dir *d,
                         struct error *err)
 {
-    int target = part_target(tmpfs, h->directory, err);
+    int target = part_target(tmpfs, directory_of(d), err);
 
     if (target < 0)
         return -1;
-    int result = bind_part(r, s, host_path(r, h->directory, h->path), target, err);
+    int result = bind_part(r, s, host_path(r, d), target, err);
     fd_batch_add(&r->batch, target);
     return result;
 }
 
-static int mount_part(struct rootfs *r, const struct mount_step *s, int tmpfs, const struct hierarchy *h,
+static int mount_part(struct rootfs *r, const struct mount_step *s, int tmpfs, const struct cgroup_dir *d,
                       struct error *err)
 {
     int result = 1;
 
-    /* v2 is listed wherever the kernel has it; of v1's only those that are in use */
-    if ((!h->options || !r->options.new_cgroup_namespace) && access(host_path(r, h->directory, ""), F_OK) < 0)
-        return 0; /* not mounted on this host */
     if (r->options.new_cgroup_namespace)
-        result = mount_part_by_name(s, tmpfs, h, err);
+        result = mount_part_by_name(r, s, tmpfs, d, err);
     if (result == 1)
-        result = bind_part_at(r, s, tmpfs, h, err);
-    return result < 0 ? -1 : link_names(tmpfs, h->directory, err);
+        result = bind_part_at(r, s, tmpfs, d, err);
+    return result < 0 ? -1 : link_names(tmpfs, directory_of(d), err);
 }
 
 static int mount_v1(struct rootfs *r, const struct mount_step *s, int tmpfs, struct error *err)
 {
-    char *text, *line, *save = NULL;
-    struct hierarchy h;
+    const struct cgroup_dir *dirs;
+    size_t n;
 
-    if (read_own(r, &text, err) < 0)
+    if (hierarchies(r, &dirs, &n, err) < 0)
         return -1;
     if (fchdir(tmpfs) < 0)
         return error_set(err, errno, "enter the tmpfs of the cgroup hierarchies");
-    for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-        if (parse_line(r, line, &h) && mount_part(r, s, tmpfs, &h, err) < 0)
+    for (size_t i = 0; i < n; i++)
+        if (mount_part(r, s, tmpfs, &dirs[i], err) < 0)
             return -1;
     return 0;
 }

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "cgroups/cgroup.h"
 #include "runtime/spec/spec.h"
 
 struct rootfs; /* opaque plan; lives in the arena */
@@ -28,7 +29,7 @@ struct rootfs_options {
     bool new_network_namespace;
     bool rootless; /* the caller is not root on the host: degrade where the kernel refuses and isolation still
                       holds */
-    const char *cgroup_path; /* the container's cgroup relative to each hierarchy, NULL when disabled */
+    const struct cgroup *cgroup; /* the container's own; without directories: it is in its caller's */
 };
 
 /** Turn spec->root, mounts, devices, masked/readonly paths into a checked plan. No side effects on the host.

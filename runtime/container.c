@@ -18,23 +18,12 @@
 #include "base/procfs.h"
 #include "base/syscalls.h"
 #include "runtime/hooks.h"
+#include "runtime/opened.h"
 #include "runtime/paths.h"
 #include "runtime/process.h"
 #include "runtime/state.h"
 
 enum { KILL_TIMEOUT_MS = 10000 };
-
-struct opened {
-    int dir, pidfd;
-    struct container container;
-    struct state_extra extra;
-};
-
-static void opened_close(struct opened *o)
-{
-    fd_closep(&o->dir);
-    fd_closep(&o->pidfd);
-}
 
 const char *runtime_cache_dir(const struct runtime *rt)
 {
@@ -45,16 +34,23 @@ const char *runtime_cache_dir(const struct runtime *rt)
     return xdg && *xdg == '/' ? arena_printf(rt->arena, "%s/hull-cache", xdg) : NULL;
 }
 
-static int open_container(const struct runtime *rt, const char *id, bool lock, struct opened *o,
-                          struct error *err)
+void opened_close(struct opened *o)
+{
+    fd_closep(&o->dir);
+    fd_closep(&o->pidfd);
+    if (o->extra.cgroup)
+        cgroup_close(o->extra.cgroup);
+}
+
+int open_container(const struct runtime *rt, const char *id, bool lock, struct opened *o, struct error *err)
 {
     uint64_t start;
 
     *o = (struct opened){.dir = -1, .pidfd = -1};
     if (state_open(rt, id, lock, &o->dir, err) < 0 ||
-        state_read(rt->arena, o->dir, &o->container, &o->extra, err) < 0)
+        state_read(rt->arena, o->dir, lock, &o->container, &o->extra, err) < 0)
         return -1;
-    if (o->container.status == CONTAINER_STOPPED)
+    if (o->container.status == CONTAINER_STOPPED || o->container.status == CONTAINER_CREATING)
         return 0;
     o->pidfd = sys_pidfd_open(o->container.pid, 0);
     if (o->pidfd < 0 && errno != ESRCH)
@@ -175,6 +171,8 @@ static int kill_all(const struct runtime *rt, const struct opened *o, int sig, s
     pid_t *pids;
     size_t n;
 
+    if (o->extra.cgroup->n_dirs > 0)
+        return cgroup_signal(o->extra.cgroup, sig, err);
     if (container_processes(rt, o->container.id, &pids, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
@@ -186,21 +184,34 @@ static int kill_all(const struct runtime *rt, const struct opened *o, int sig, s
     return 0;
 }
 
+/* The v1 freezer holds even what is killed. */
+static int let_die(const struct opened *o, struct error *err)
+{
+    const struct cgroup_dir *freezer = cgroup_dir_of(o->extra.cgroup, CG_FREEZER);
+
+    if (o->container.status != CONTAINER_PAUSED || (freezer && freezer->v2))
+        return 0;
+    return cgroup_freeze(o->extra.cgroup, false, err);
+}
+
 int container_kill(const struct runtime *rt, const char *id, int sig, bool all, struct error *err)
 {
     _cleanup_(opened_close) struct opened o = {.dir = -1, .pidfd = -1};
 
     if (open_container(rt, id, false, &o, err) < 0)
         return -1;
-    if (o.container.status == CONTAINER_STOPPED) /* all of none is no error: engines clean up by it */
-        return all ? 0 : error_set(err, 0, "container not running");
+    if (o.pidfd < 0) { /* all of none is no error: engines clean up by it. The cgroup may have some left. */
+        if (!all)
+            return error_set(err, 0, "container not running");
+        return o.extra.cgroup->n_dirs > 0 ? cgroup_signal(o.extra.cgroup, sig, err) : 0;
+    }
     /* The kernel ends the rest with a pid namespace's init; without one of its own that is up to us. */
     if (all || (sig == SIGKILL && !(o.extra.namespaces & CLONE_NEWPID)))
         return kill_all(rt, &o, sig, err);
     if (sys_pidfd_send_signal(o.pidfd, sig) < 0)
         return errno == ESRCH ? error_set(err, 0, "container not running")
                               : error_set(err, errno, "signal process %d", o.container.pid);
-    return 0;
+    return sig == SIGKILL ? let_die(&o, err) : 0;
 }
 
 static int stop_for_delete(const struct runtime *rt, struct opened *o, bool force, struct error *err)
@@ -212,7 +223,7 @@ static int stop_for_delete(const struct runtime *rt, struct opened *o, bool forc
                          container_status_name(o->container.status));
     if (!(o->extra.namespaces & CLONE_NEWPID) && kill_all(rt, o, SIGKILL, err) < 0)
         return -1;
-    return kill_and_wait(o, err);
+    return let_die(o, err) < 0 ? -1 : kill_and_wait(o, err);
 }
 
 /* A create that was killed half-way: its init died with it, only the directory is left. Nobody has the lock,
@@ -243,6 +254,8 @@ int container_delete(const struct runtime *rt, const char *id, bool force, struc
     if (stop_for_delete(rt, &o, force, err) < 0)
         return -1;
     if (o.extra.intel_rdt && intel_rdt_remove(&spec->linux_.intel_rdt, id, err) < 0)
+        return -1;
+    if (cgroup_remove(o.extra.cgroup, err) < 0)
         return -1;
     if (state_remove(rt, id, err) < 0)
         return -1;

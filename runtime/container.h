@@ -4,13 +4,14 @@
 #pragma once
 
 #include "base/error.h"
+#include "cgroups/cgroup.h"
 #include "runtime/spec/spec.h"
 
 struct runtime {
     struct arena *arena;
-    const char *root;    /* state directory of all containers: --root */
-    bool rootless;       /* not root on the host, or --rootless=true */
-    bool systemd_cgroup; /* accepted for engines; only the disabled manager exists until cgroups/ comes */
+    const char *root; /* state directory of all containers: --root */
+    bool rootless;    /* not root on the host, or --rootless=true */
+    enum cgroup_manager cgroup_manager;
 };
 
 struct create_options {
@@ -81,6 +82,21 @@ int container_ids(const struct runtime *rt, struct string_list *out, struct erro
 char *container_state_json(struct arena *a, const struct container *c, bool pretty, size_t *length);
 /** Pids (host view) of all processes in the container. */
 int container_processes(const struct runtime *rt, const char *id, pid_t **pids, size_t *n, struct error *err);
+
+/** Freeze all its processes; resume thaws them. "cannot pause a container that is not running" and the like are
+ * runc's words. */
+int container_pause(const struct runtime *rt, const char *id, struct error *err);
+int container_resume(const struct runtime *rt, const char *id, struct error *err);
+/** Limits of a container that exists: what @r sets, the rest stays. */
+int container_update(const struct runtime *rt, const char *id, const struct spec_resources *r,
+                     struct error *err);
+/** New lines for the schemata of its resctrl group (either may be NULL); an error where config.json gave it none. */
+int container_update_intel_rdt(const struct runtime *rt, const char *id, const char *l3_cache_schema,
+                               const char *mem_bw_schema, struct error *err);
+/** The container and its cgroup, opened (close with cgroup_close()): for stats and events. An error when it is not
+ * running, or has no cgroup. */
+int container_cgroup(const struct runtime *rt, const char *id, struct container *c, struct cgroup **cg,
+                     struct error *err);
 
 /** The runtime-spec features document, true to this build and kernel. */
 int features_document(struct arena *a, char **text, size_t *length, struct error *err);

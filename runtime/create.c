@@ -3,8 +3,8 @@
  * plan, namespaces to join, filter), with no trace on the host. Then the container is built in steps, and
  * undone in reverse when one fails:
  *
- *   state directory (and its lock) -> descriptors the parent alone can open -> init in its namespaces ->
- * network devices, intelRdt -> hooks -> READY -> state.json, pid file
+ *   state directory (and its lock) -> descriptors the parent alone can open -> cgroup -> init, born in it, in its
+ * namespaces -> network devices, intelRdt -> hooks -> READY -> state.json, pid file
  *
  * Init dies with hull until the state is written, and takes its mounts and namespaces along, so a kill -9
  * leaves at most a state directory without state, which `delete --force` removes. `run` is create with the
@@ -52,6 +52,8 @@ struct creation {
     struct state_extra extra;
     struct spawn spawn;
     struct spawned process;
+    struct cgroup_request cgroup_request;
+    struct cgroup_entrance entrance;
     sigset_t signal_mask;
     int signal_fd, state_dir, console_socket, master;
     bool state_made, announced;
@@ -159,28 +161,38 @@ static int load_bundle(struct creation *c, struct error *err)
     return 0;
 }
 
-static void warn_of_resources(const struct spec *spec)
+/* On v2 the container may divide its own cgroup when it can see and own it, and cannot do harm by it. */
+static bool delegates_cgroup(const struct spec *spec, uid_t *owner)
 {
-    const struct spec_resources *r = &spec->linux_.resources;
-    const struct spec_resources_memory *m = &r->memory;
-    const struct spec_resources_cpu *p = &r->cpu;
-    const struct {
-        const char *name;
-        bool set;
-    } limits[] = {
-        {"memory", m->limit.set || m->reservation.set || m->swap.set},
-        {"cpu", p->shares.set || p->quota.set || p->idle.set || p->cpus || p->mems},
-        {"pids", r->pids.set && r->pids.value > 0},
-        {"blockIO", r->block_io.weight.set || r->block_io.n_weight_devices},
-        {"hugepageLimits", r->n_hugepages},
-        {"network", r->network.class_id.set || r->network.n_priorities},
-        {"rdma", r->n_rdma},
-        {"unified", r->n_unified},
-    };
+    const struct spec_linux *l = &spec->linux_;
+    const struct spec_namespace *ns = l->namespaces;
+    bool writable = false;
 
-    for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
-        if (limits[i].set)
-            log_warning("linux.resources.%s is not enforced: cgroups are disabled", limits[i].name);
+    for (size_t i = 0; i < spec->n_mounts; i++) {
+        const struct spec_mount *m = &spec->mounts[i];
+        bool cgroup = m->type && (strcmp(m->type, "cgroup") == 0 || strcmp(m->type, "cgroup2") == 0);
+        bool ro = false;
+
+        for (size_t k = 0; k < m->options.n; k++)
+            ro = strcmp(m->options.v[k], "ro") == 0 || (ro && strcmp(m->options.v[k], "rw") != 0);
+        writable |= cgroup && !ro;
+    }
+    return writable && ns[NS_CGROUP].present && !ns[NS_CGROUP].path && ns[NS_USER].present &&
+           l->uid_mappings.n > 0 && idmap_to_host(&l->uid_mappings, spec->process.user.uid, owner);
+}
+
+static int plan_cgroup(struct creation *c, struct error *err)
+{
+    const struct spec_linux *l = &c->spec->linux_;
+
+    c->cgroup_request = (struct cgroup_request){.manager = c->rt->cgroup_manager,
+                                                .id = c->o->id,
+                                                .path = l->cgroups_path,
+                                                .rootless = c->rt->rootless,
+                                                .annotations = c->spec->annotations,
+                                                .n_annotations = c->spec->n_annotations};
+    c->cgroup_request.delegate = delegates_cgroup(c->spec, &c->cgroup_request.owner);
+    return cgroup_plan(c->rt->arena, &c->cgroup_request, &l->resources, &c->extra.cgroup, err);
 }
 
 static int plan(struct creation *c, struct error *err)
@@ -192,7 +204,8 @@ static int plan(struct creation *c, struct error *err)
                                      .new_mount_namespace = ns[NS_MOUNT].present && !ns[NS_MOUNT].path,
                                      .new_cgroup_namespace = ns[NS_CGROUP].present && !ns[NS_CGROUP].path,
                                      .new_network_namespace = ns[NS_NETWORK].present && !ns[NS_NETWORK].path,
-                                     .rootless = c->rt->rootless};
+                                     .rootless = c->rt->rootless,
+                                     .cgroup = c->extra.cgroup};
 
     if (rootfs_plan(c->rt->arena, c->spec, &options, &c->init.rootfs, err) < 0 ||
         namespaces_open(ns, c->spawn.join_fds, err) < 0 || lsm_check(&c->spec->process, err) < 0 ||
@@ -221,8 +234,7 @@ static int prepare(struct creation *c, bool detach, struct error *err)
         return -1;
     if (c->o->console_socket && socket_connect(c->o->console_socket, &c->console_socket, err) < 0)
         return error_wrap(err, "--console-socket");
-    warn_of_resources(c->spec);
-    return plan(c, err);
+    return plan_cgroup(c, err) < 0 ? -1 : plan(c, err);
 }
 
 static int make_state_dir(struct creation *c, bool wait_for_start, struct error *err)
@@ -238,6 +250,24 @@ static int make_state_dir(struct creation *c, bool wait_for_start, struct error 
         return error_set(err, errno, "make the start fifo");
     c->init.fifo = openat(c->state_dir, STATE_FIFO, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     return c->init.fifo < 0 ? error_set(err, errno, "open the start fifo") : 0;
+}
+
+/* The record first: a hull that is killed here leaves nothing that delete does not know of. */
+static int make_cgroup(struct creation *c, struct error *err)
+{
+    struct state_extra record = {.cgroup = c->extra.cgroup, .namespaces = c->extra.namespaces};
+
+    if (c->extra.cgroup->n_dirs == 0)
+        return 0;
+    if (state_write(c->rt->arena, c->state_dir, &c->container, &record, err) < 0 ||
+        FAULT_POINT("cgroup-record", err) < 0 ||
+        cgroup_make(c->extra.cgroup, &c->cgroup_request, &c->spec->linux_.resources, err) < 0 ||
+        FAULT_POINT("cgroup", err) < 0)
+        return -1;
+    if (c->extra.cgroup->n_dirs == 0)
+        return 0;
+    c->spawn.cgroup = &c->entrance;
+    return cgroup_entrance_open(c->extra.cgroup, 0, NULL, &c->entrance, err);
 }
 
 static int start_init(struct creation *c, struct error *err)
@@ -262,6 +292,8 @@ static int start_init(struct creation *c, struct error *err)
     procfs_fd(); /* opened once, here, for init as well */
     if (sync_pair(c->spawn.sync, err) < 0 || spawn(&c->spawn, &c->process, err) < 0)
         return -1;
+    cgroup_entered(c->extra.cgroup);
+    cgroup_entrance_close(&c->entrance);
     c->container.pid = c->process.pid;
     return FAULT_POINT("spawned", err);
 }
@@ -384,6 +416,8 @@ static void undo(struct creation *c)
         log_warning("--pid-file: remove %s: %s", c->o->pid_file, strerror(errno));
     if (c->extra.intel_rdt && intel_rdt_remove(&c->spec->linux_.intel_rdt, c->o->id, &err) < 0)
         log_warning("%s", err.message);
+    if (c->extra.cgroup)
+        cgroup_undo(c->extra.cgroup);
     if (c->state_made && state_remove(c->rt, c->o->id, &err) < 0)
         log_warning("%s", err.message);
     c->state_made = false;
@@ -397,8 +431,8 @@ static int build(struct creation *c, bool wait_for_start, struct error *err)
     if (signals_take(&c->signal_fd, &c->signal_mask, err) < 0)
         return -1;
     if (make_state_dir(c, wait_for_start, err) < 0 || rootfs_open(c->init.rootfs, err) < 0 ||
-        start_init(c, err) < 0 || add_devices(c, err) < 0 || serve(c, SYNC_READY, err) < 0 ||
-        commit(c, err) < 0)
+        make_cgroup(c, err) < 0 || start_init(c, err) < 0 || add_devices(c, err) < 0 ||
+        serve(c, SYNC_READY, err) < 0 || commit(c, err) < 0)
         return -1;
     fd_closep(&c->init.fifo);
     return 0;
@@ -411,6 +445,7 @@ static void begin(struct creation *c, const struct runtime *rt, const struct cre
     c->process.pidfd = -1;
     c->init.fifo = -1;
     c->spawn.join_pidfd = -1;
+    c->entrance.v2 = -1;
     c->spawn.sync[0] = c->spawn.sync[1] = -1;
     for (int type = 0; type < NS_COUNT; type++)
         c->spawn.join_fds[type] = -1;
@@ -458,7 +493,7 @@ static int remove_ended(struct creation *c, struct error *err)
         return container_delete(c->rt, c->o->id, true, err);
     if (c->extra.intel_rdt && intel_rdt_remove(&c->spec->linux_.intel_rdt, c->o->id, err) < 0)
         return -1;
-    if (state_remove_at(c->rt, c->o->id, c->state_dir, err) < 0)
+    if (cgroup_remove(c->extra.cgroup, err) < 0 || state_remove_at(c->rt, c->o->id, c->state_dir, err) < 0)
         return -1;
     c->container.pid = 0;
     run_hooks(c, HOOK_POSTSTOP, CONTAINER_STOPPED, true, NULL);

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 
 #include "base/log.h"
+#include "base/path.h"
 #include "base/procfs.h"
 #include "base/socket.h"
 #include "base/syscalls.h"
@@ -37,6 +38,7 @@ struct execution {
     struct seccomp_filter seccomp;
     struct spawn spawn;
     struct spawned spawned;
+    struct cgroup_entrance entrance;
     sigset_t signal_mask;
     int signal_fd, console_socket, master, root;
 };
@@ -128,10 +130,12 @@ static int load_container(struct execution *e, struct error *err)
     _cleanup_(fd_closep) int dir = -1;
 
     if (state_open(e->rt, e->o->id, false, &dir, err) < 0 ||
-        state_read(e->rt->arena, dir, &e->container, &e->extra, err) < 0)
+        state_read(e->rt->arena, dir, false, &e->container, &e->extra, err) < 0)
         return -1;
-    if (e->container.status == CONTAINER_STOPPED)
+    if (e->container.status == CONTAINER_STOPPED || e->container.status == CONTAINER_CREATING)
         return error_set(err, 0, "cannot exec in a stopped container");
+    if (e->container.status == CONTAINER_PAUSED && !e->o->ignore_paused)
+        return error_set(err, 0, "cannot exec in a paused container (use --ignore-paused to override)");
     return spec_load(e->rt->arena, dir, "config.json", &e->spec, err);
 }
 
@@ -165,15 +169,29 @@ static int check_console(struct execution *e, struct error *err)
     return 0;
 }
 
+/* --cgroup may not lead out of the container's own. */
+static int open_cgroup(struct execution *e, struct error *err)
+{
+    const char *sub = e->o->cgroup && strcmp(e->o->cgroup, "/") != 0 ? e->o->cgroup : NULL;
+
+    if (sub && path_has_dotdot(sub))
+        return error_set(err, 0, "--cgroup: \"%s\" may not contain \"..\"", sub);
+    if (e->extra.cgroup->n_dirs > 0) {
+        if (cgroup_entrance_open(e->extra.cgroup, e->container.pid, sub, &e->entrance, err) < 0)
+            return sub ? error_wrap(err, "--cgroup") : -1;
+        e->spawn.cgroup = &e->entrance;
+    } else if (sub)
+        return error_set(err, 0, "--cgroup: \"%s\": the container has no cgroup of its own", sub);
+    return 0;
+}
+
 static int prepare(struct execution *e, struct error *err)
 {
     if (load_container(e, err) < 0 || load_process(e, err) < 0 || check_console(e, err) < 0 ||
         hold_container(e, err) < 0 || lsm_check(&e->process, err) < 0)
         return -1;
-    if (e->o->cgroup && strcmp(e->o->cgroup, "/") != 0)
-        return error_set(err, 0,
-                         "--cgroup: \"%s\": the container has no cgroup of its own (cgroups are disabled)",
-                         e->o->cgroup);
+    if (open_cgroup(e, err) < 0)
+        return -1;
     return seccomp_prepare(e->rt->arena, &e->spec->linux_.seccomp, runtime_cache_dir(e->rt), &e->seccomp,
                            err);
 }

@@ -11,6 +11,7 @@
  *
  * Then the pid goes into the group's tasks, and with enableMonitoring into mon_groups/<container id> of its
  * own, which is removed with the container. closID "/" is the root group. A failure removes what was made.
+ * `update` writes new schemata into the container's group, whoever made it.
  * All below one descriptor checked to be resctrl.
  */
 #include <errno.h>
@@ -24,6 +25,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "runtime/intelrdt.h"
+#include "runtime/opened.h"
 #include "runtime/process.h"
 
 #ifndef RDTGROUP_SUPER_MAGIC
@@ -275,6 +277,34 @@ int intel_rdt_apply(const struct spec_intel_rdt *r, const char *container_id, pi
     }
     *created = !r->clos_id || r->enable_monitoring;
     return 0;
+}
+
+int container_update_intel_rdt(const struct runtime *rt, const char *id, const char *l3_cache_schema,
+                               const char *mem_bw_schema, struct error *err)
+{
+    _cleanup_(opened_close) struct opened o = {.dir = -1, .pidfd = -1};
+    struct buffer lines = {.arena = rt->arena};
+    struct spec *spec;
+    struct group g;
+
+    if (open_container(rt, id, true, &o, err) < 0)
+        return -1;
+    if (o.pidfd < 0)
+        return error_set(err, 0, "container not running");
+    if (spec_load(rt->arena, o.dir, "config.json", &spec, err) < 0)
+        return -1;
+    if (!spec->linux_.intel_rdt.present)
+        return error_set(err, 0,
+                         "cannot change the Intel RDT class of container %s: it was made without "
+                         "linux.intelRdt, and has none",
+                         id);
+    if (group_init(&g, &spec->linux_.intel_rdt, id, err) < 0)
+        return -1;
+    _cleanup_(fd_closep) int root = g.root;
+    buffer_add_l3(&lines, l3_cache_schema, mem_bw_schema);
+    if (mem_bw_schema)
+        buffer_printf(&lines, "%s\n", mem_bw_schema);
+    return schemata_write(&g, rt->arena, &lines, err);
 }
 
 int intel_rdt_remove(const struct spec_intel_rdt *r, const char *container_id, struct error *err)

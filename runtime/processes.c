@@ -1,5 +1,5 @@
 /*
- * Which processes are in a container, without a cgroup to ask: those in its pid namespace, and their
+ * Which processes are in a container: its cgroup knows. Without one, those in its pid namespace, and their
  * descendants (who may live in namespaces below), by one pass over /proc.
  */
 #include <dirent.h>
@@ -106,7 +106,7 @@ int container_processes(const struct runtime *rt, const char *id, pid_t **pids, 
     int proc = procfs_fd();
     ino_t ns;
 
-    if (state_open(rt, id, false, &dir, err) < 0 || state_read(rt->arena, dir, &c, &extra, err) < 0)
+    if (state_open(rt, id, false, &dir, err) < 0 || state_read(rt->arena, dir, false, &c, &extra, err) < 0)
         return -1;
     if (proc < 0)
         return error_set(err, errno, "open /proc");
@@ -114,6 +114,8 @@ int container_processes(const struct runtime *rt, const char *id, pid_t **pids, 
     *pids = NULL;
     if (c.status == CONTAINER_STOPPED)
         return 0;
+    if (extra.cgroup->n_dirs > 0)
+        return cgroup_open(extra.cgroup, err) < 0 ? -1 : cgroup_processes(extra.cgroup, pids, n, err);
     if (read_table(rt->arena, proc, &t, err) < 0)
         return -1;
     ns = extra.namespaces & CLONE_NEWPID ? pid_namespace(proc, c.pid) : 0;

@@ -11,6 +11,9 @@
  * The intermediate joins, unshares the user namespace, waits for its maps, and clones the real child with
  * CLONE_PARENT, so that hull is the parent of both roads' child.
  *
+ * Into its cgroup the first of them is born, or goes before it does anything else (cgroups/entrance.c); the cgroup
+ * namespace is made after that, because its root is where its maker is.
+ *
  * The child dies with hull (PR_SET_PDEATHSIG) until the caller's code decides otherwise.
  */
 #include "runtime/spawn.h"
@@ -29,22 +32,103 @@
 #include "runtime/fault.h"
 #include "runtime/sync.h"
 
+/* The kernel's errno alone does not say what to do. */
+static int clone_error(uint64_t flags, struct error *err)
+{
+    const char *remedy = "";
+
+    if (errno == EPERM)
+        remedy =
+            flags & CLONE_NEWUSER
+                ? " (user namespaces are forbidden here: see /proc/sys/kernel/unprivileged_userns_clone and "
+                  "/proc/sys/user/max_user_namespaces, or the outer container's seccomp profile)"
+                : " (this needs root, or a user namespace in linux.namespaces)";
+    else if (errno == ENOSPC)
+        remedy = " (a limit in /proc/sys/user/max_*_namespaces is reached)";
+    else if (errno == EINVAL)
+        remedy = " (the kernel lacks one of the namespaces that are asked for)";
+    return error_set(err, errno, "linux.namespaces: make the container's namespaces%s", remedy);
+}
+
 /* Container engines answer clone3 with ENOSYS or EPERM by seccomp; clone(2) does all but CLONE_NEWTIME,
  * whose bit is the exit signal's there. A NULL stack is fork's way: the child goes on with a copy. */
-static pid_t clone_process(uint64_t flags, int *pidfd)
+static pid_t clone_process(uint64_t flags, int cgroup, int *pidfd)
 {
     int fd = -1;
     int exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD;
-    struct clone3_args args = {.flags = flags | CLONE_PIDFD,
+    struct clone3_args args = {.flags = flags | CLONE_PIDFD | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
                                .pidfd = (uint64_t)(uintptr_t)&fd,
-                               .exit_signal = (uint64_t)exit_signal};
+                               .exit_signal = (uint64_t)exit_signal,
+                               .cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0};
     pid_t pid = sys_clone3(&args);
 
-    if (pid < 0 && (errno == ENOSYS || errno == EPERM) && !(flags & CLONE_NEWTIME))
+    if (pid < 0 && cgroup < 0 && (errno == ENOSYS || errno == EPERM) && !(flags & CLONE_NEWTIME))
         pid = (pid_t)syscall(SYS_clone, flags | CLONE_PIDFD | (uint64_t)exit_signal, NULL, &fd, NULL, 0);
     if (pid > 0)
         *pidfd = fd;
     return pid;
+}
+
+/* Errors of clone3 that may be the cgroup's: without it the clone is tried again, and says what else is wrong. */
+static bool may_be_cgroup(int code)
+{
+    return code == ENOSYS || code == EPERM || code == EACCES || code == EINVAL || code == E2BIG ||
+           code == EBUSY || code == EOPNOTSUPP;
+}
+
+/* 0 in the child, which is in its cgroup then. */
+static pid_t clone_into_cgroup(const struct spawn *s, uint64_t flags, int *pidfd, struct error *err)
+{
+    for (;;) {
+        pid_t pid = clone_process(flags, s->cgroup ? s->cgroup->v2 : -1, pidfd);
+
+        if (pid >= 0)
+            return pid;
+        if (!s->cgroup || s->cgroup->v2 < 0 || !may_be_cgroup(errno))
+            return clone_error(flags, err);
+        if (cgroup_entrance_next(s->cgroup, errno, err) < 0)
+            return -1;
+    }
+}
+
+/* In the child, first of all. */
+static int enter_cgroup(const struct spawn *s, struct error *err)
+{
+    if (!s->cgroup)
+        return 0;
+    if (!s->cgroup->attach)
+        return cgroup_enter(s->cgroup, err);
+    return sync_send(s->sync[1], SYNC_CGROUP, 0, err) < 0 ? -1 : sync_wait_continue(s->sync[1], err);
+}
+
+/* hull's side, where the child can't do it alone. */
+static int serve_cgroup(struct spawn *s, pid_t pid, struct error *err)
+{
+    struct sync_message m;
+    int fd, type;
+
+    if (!s->cgroup || !s->cgroup->attach)
+        return 0;
+    type = sync_receive(s->sync[0], s->signal_fd, &m, &fd, err);
+    fd_closep(&fd);
+    if (type < 0)
+        return -1;
+    if (type != SYNC_CGROUP)
+        return error_set(err, 0, "the new process died before it was in its cgroup");
+    return cgroup_attach(s->cgroup, pid, err) < 0 ? -1 : sync_send(s->sync[0], SYNC_CONTINUE, 0, err);
+}
+
+/* The cgroup namespace waits until its maker is where its root shall be. */
+static uint64_t flags_at_clone(const struct spawn *s)
+{
+    return s->cgroup ? s->new_flags & ~(uint64_t)CLONE_NEWCGROUP : s->new_flags;
+}
+
+static int make_cgroup_namespace(const struct spawn *s, struct error *err)
+{
+    if (s->cgroup && s->new_flags & CLONE_NEWCGROUP && unshare(CLONE_NEWCGROUP) < 0)
+        return error_set(err, errno, "linux.namespaces: make a cgroup namespace");
+    return 0;
 }
 
 static bool needs_intermediate(const struct spawn *s)
@@ -122,34 +206,18 @@ static void run_child(const struct spawn *s, bool short_road)
         close(s->sync[0]);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         error_set(&err, errno, "PR_SET_PDEATHSIG");
-    else if (exe_seal(short_road && s->new_flags & CLONE_NEWNS, &err) == 0 &&
+    else if ((!short_road || enter_cgroup(s, &err) == 0) &&
+             exe_seal(short_road && s->new_flags & CLONE_NEWNS, &err) == 0 &&
              FAULT_POINT("child-start", &err) == 0 &&
              (!short_road || !(s->new_flags & CLONE_NEWUSER) || wait_for_maps(sync, &err) == 0) &&
-             (!short_road || join(s, s->join_flags & ~(uint64_t)CLONE_NEWPID, &err) == 0)) {
+             (!short_road || join(s, s->join_flags & ~(uint64_t)CLONE_NEWPID, &err) == 0) &&
+             make_cgroup_namespace(s, &err) == 0) {
         if (s->signal_mask)
             sigprocmask(SIG_SETMASK, s->signal_mask, NULL);
         s->child(s->argument, sync, &err);
     }
     sync_send_error(sync, &err);
     _exit(1);
-}
-
-/* The kernel's errno alone does not say what to do. */
-static int clone_error(uint64_t flags, struct error *err)
-{
-    const char *remedy = "";
-
-    if (errno == EPERM)
-        remedy =
-            flags & CLONE_NEWUSER
-                ? " (user namespaces are forbidden here: see /proc/sys/kernel/unprivileged_userns_clone and "
-                  "/proc/sys/user/max_user_namespaces, or the outer container's seccomp profile)"
-                : " (this needs root, or a user namespace in linux.namespaces)";
-    else if (errno == ENOSPC)
-        remedy = " (a limit in /proc/sys/user/max_*_namespaces is reached)";
-    else if (errno == EINVAL)
-        remedy = " (the kernel lacks one of the namespaces that are asked for)";
-    return error_set(err, errno, "linux.namespaces: make the container's namespaces%s", remedy);
 }
 
 /* Sealing takes rights that an ordinary user has in the container's user namespace only. Nothing inside can see the
@@ -178,7 +246,7 @@ static int clone_behind_gate(const struct spawn *s, uint64_t flags, struct error
 
     if (pipe2(gate, O_CLOEXEC) < 0)
         return error_set(err, errno, "pipe");
-    pid = clone_process(flags | CLONE_PARENT, &pidfd);
+    pid = clone_process(flags | CLONE_PARENT, -1, &pidfd);
     if (pid < 0)
         return clone_error(flags, err);
     if (pid == 0) {
@@ -192,10 +260,10 @@ static int clone_behind_gate(const struct spawn *s, uint64_t flags, struct error
 
 static int intermediate(const struct spawn *s, struct error *err)
 {
-    uint64_t flags = s->new_flags & ~(uint64_t)CLONE_NEWUSER;
+    uint64_t flags = flags_at_clone(s) & ~(uint64_t)CLONE_NEWUSER;
     bool offsets = s->monotonic && (s->monotonic->present || s->boottime->present);
 
-    if (seal_and_join(s, err) < 0)
+    if (enter_cgroup(s, err) < 0 || seal_and_join(s, err) < 0)
         return -1;
     if (s->new_flags & CLONE_NEWUSER) {
         if (unshare(CLONE_NEWUSER) < 0)
@@ -260,7 +328,7 @@ static int serve_intermediate(struct spawn *s, pid_t pid, struct spawned *out, s
     struct sync_message m;
     int fd, type;
 
-    if (s->new_flags & CLONE_NEWUSER && serve_maps(s, pid, err) < 0)
+    if (serve_cgroup(s, pid, err) < 0 || (s->new_flags & CLONE_NEWUSER && serve_maps(s, pid, err) < 0))
         return -1;
     type = sync_receive(s->sync[0], s->signal_fd, &m, &fd, err);
     fd_closep(&fd);
@@ -278,9 +346,9 @@ static int spawn_long(struct spawn *s, struct spawned *out, struct error *err)
     struct spawned middle = {.pidfd = -1};
     int result;
 
-    middle.pid = clone_process(0, &middle.pidfd);
+    middle.pid = clone_into_cgroup(s, 0, &middle.pidfd, err);
     if (middle.pid < 0)
-        return error_set(err, errno, "clone3");
+        return -1;
     if (middle.pid == 0)
         run_intermediate(s);
     fd_closep(&s->sync[1]);
@@ -299,13 +367,14 @@ static int spawn_short(struct spawn *s, struct spawned *out, struct error *err)
 {
     if (s->join_flags & CLONE_NEWPID && join(s, CLONE_NEWPID, err) < 0)
         return -1;
-    out->pid = clone_process(s->new_flags, &out->pidfd);
+    out->pid = clone_into_cgroup(s, flags_at_clone(s), &out->pidfd, err);
     if (out->pid < 0)
-        return clone_error(s->new_flags, err);
+        return -1;
     if (out->pid == 0)
         run_child(s, true);
     fd_closep(&s->sync[1]);
-    if (s->new_flags & CLONE_NEWUSER && serve_maps(s, out->pid, err) < 0) {
+    if (serve_cgroup(s, out->pid, err) < 0 ||
+        (s->new_flags & CLONE_NEWUSER && serve_maps(s, out->pid, err) < 0)) {
         spawned_kill(out);
         return -1;
     }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "cgroups/cgroup.h"
 #include "runtime/spec/spec.h"
 
 struct spawn {
@@ -17,9 +18,10 @@ struct spawn {
     uint64_t new_flags;                        /* CLONE_NEW* to make */
     const struct id_maps *uid_maps, *gid_maps; /* of a new user namespace */
     const struct spec_time_offset *monotonic, *boottime;
-    int sync[2];             /* [0] hull's, [1] the child's; [0] is closed in the child */
-    int signal_fd;           /* hull's, for waiting; -1 for none */
-    const void *signal_mask; /* sigset_t to restore in the child */
+    struct cgroup_entrance *cgroup; /* where it is born; NULL: where hull is */
+    int sync[2];                    /* [0] hull's, [1] the child's; [0] is closed in the child */
+    int signal_fd;                  /* hull's, for waiting; -1 for none */
+    const void *signal_mask;        /* sigset_t to restore in the child */
     int (*child)(void *argument, int sync, struct error *err); /* returns only on failure */
     void *argument;
 };

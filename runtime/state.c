@@ -129,6 +129,10 @@ int state_write(struct arena *a, int dir, const struct container *c, const struc
     json_bool(&w, extra->no_pivot);
     json_key(&w, "namespaces");
     json_uint(&w, extra->namespaces);
+    if (extra->cgroup && extra->cgroup->n_dirs > 0) {
+        json_key(&w, "cgroup");
+        cgroup_write_state(&w, extra->cgroup);
+    }
     write_annotations(&w, c);
     json_object_end(&w);
     text = json_writer_end(&w, &length);
@@ -171,20 +175,34 @@ static void read_annotations(struct arena *a, const struct json *o, struct conta
     }
 }
 
-static enum container_status live_status(int dir, struct container *c)
+/* Without a pid: a create that is under way has the lock; one that was killed has not. */
+static enum container_status status_without_pid(int dir)
+{
+    if (flock(dir, LOCK_SH | LOCK_NB) < 0)
+        return CONTAINER_CREATING;
+    flock(dir, LOCK_UN);
+    return CONTAINER_STOPPED;
+}
+
+static enum container_status live_status(int dir, bool locked, struct container *c, struct cgroup *cgroup)
 {
     uint64_t start;
     char state;
 
-    if (c->pid <= 0 || process_start_time(c->pid, &start, &state) < 0 || start != c->start_time ||
+    if (c->pid == 0)
+        return locked ? CONTAINER_STOPPED : status_without_pid(dir);
+    if (c->pid < 0 || process_start_time(c->pid, &start, &state) < 0 || start != c->start_time ||
         state == 'Z' || state == 'X') {
         c->pid = 0;
         return CONTAINER_STOPPED;
     }
+    if (cgroup->n_dirs > 0 && cgroup_open(cgroup, NULL) == 0 && cgroup_is_frozen(cgroup))
+        return CONTAINER_PAUSED;
     return faccessat(dir, STATE_FIFO, F_OK, 0) == 0 ? CONTAINER_CREATED : CONTAINER_RUNNING;
 }
 
-int state_read(struct arena *a, int dir, struct container *c, struct state_extra *extra, struct error *err)
+int state_read(struct arena *a, int dir, bool locked, struct container *c, struct state_extra *extra,
+               struct error *err)
 {
     struct json *o;
     size_t length;
@@ -205,9 +223,10 @@ int state_read(struct arena *a, int dir, struct container *c, struct state_extra
                                   .poststop = get_bool(o, "poststop"),
                                   .intel_rdt = get_bool(o, "intelRdt"),
                                   .no_pivot = get_bool(o, "noPivot"),
-                                  .namespaces = get_number(o, "namespaces")};
+                                  .namespaces = get_number(o, "namespaces"),
+                                  .cgroup = cgroup_read_state(a, json_get(o, "cgroup"))};
     read_annotations(a, o, c);
-    c->status = live_status(dir, c);
+    c->status = live_status(dir, locked, c, extra->cgroup);
     return 0;
 }
 

@@ -2,7 +2,7 @@
  * What hull and the half-born container say to each other: one SOCK_SEQPACKET pair, one named message a
  * packet.
  *
- *   init -> hull   SYNC_PID (an intermediate's child), SYNC_MAP_IDS, SYNC_HOOKS, SYNC_TERMINAL (+fd),
+ *   init -> hull   SYNC_CGROUP (move me there), SYNC_PID (an intermediate's child), SYNC_MAP_IDS, SYNC_HOOKS, SYNC_TERMINAL (+fd),
  *                  SYNC_LISTENER (value: fd number in init), SYNC_READY, SYNC_ERROR (text);
  *                  end of file after READY: execve worked
  *   hull -> init   SYNC_CONTINUE answers each message that waits for one
@@ -17,6 +17,7 @@
 
 enum sync_type {
     SYNC_CONTINUE = 1,
+    SYNC_CGROUP,
     SYNC_PID,
     SYNC_MAP_IDS,
     SYNC_HOOKS,

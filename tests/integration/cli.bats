@@ -188,7 +188,7 @@ options_of()
 
 @test "what this build has not is refused, not ignored" {
     local words
-    for words in --isolation=vm --cgroup-manager=systemd --cgroup-manager=cgroupfs --systemd-cgroup; do
+    for words in --isolation=vm; do
         bare --root "$STATE" $words run --bundle "$BUNDLE" "$ID"
         exits 1
         says "$words"
