@@ -66,7 +66,7 @@ mounts()
     grep -vE '^([^ ]+ ){4}/(tmp|run|var)/' /proc/self/mountinfo
 }
 
-# Mounts and processes; the state directory is the next function's business.
+# Mounts and processes; the state directory and the cgroup it names are the next function's business.
 unchanged()
 {
     local left
@@ -76,7 +76,7 @@ unchanged()
         sleep 0.3 # a process that was just killed may still be on its way out
         left=$(leftovers)
     fi
-    left=$(grep -v "^$STATE/" <<<"$left") || true
+    left=$(grep -v -e "^$STATE/" -e "^/sys/fs/cgroup/" <<<"$left") || true
     [ -z "$left" ] || {
         printf 'left behind:\n%s\n' "$left" >&2
         return 1
@@ -87,6 +87,7 @@ nothing_left()
 {
     unchanged
     [ ! -e "$STATE/$ID" ]
+    [ -z "$(find /sys/fs/cgroup -type d -name "*$ID*")" ]
     [ ! -e "$DIR/pid" ]
     [ -z "$(find "$DIR" -maxdepth 1 -name '*.pid*' -o -maxdepth 1 -name '.*' ! -name . ! -path "$DIR")" ]
 }

@@ -211,11 +211,12 @@ teardown()
     }
 }
 
-# Containers' state, mounts below $DIR, and processes that have a file system of $DIR's or name it.
+# Containers' state, cgroups with the test's name, mounts below $DIR, and processes that have a file system of $DIR's or name it.
 leftovers()
 {
     local file pid
     ls -d "$STATE"/[!.]*/ 2>/dev/null
+    find /sys/fs/cgroup -type d -name "*$ID*" 2>/dev/null
     grep -F " $DIR/" /proc/self/mountinfo
     for file in $(grep -lF "$DIR/" /proc/[0-9]*/mountinfo /proc/[0-9]*/cmdline 2>/dev/null); do
         pid=${file#/proc/}
