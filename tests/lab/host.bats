@@ -3,6 +3,7 @@
 
 setup()
 {
+    bats_require_minimum_version 1.5.0
     [ -n "${LAB-}" ] || skip "runs in the lab: tests/lab/lab test $BATS_TEST_FILENAME"
 }
 
