@@ -163,7 +163,8 @@ bool cgroup_is_frozen(struct cgroup *c);                             /* no freez
 
 /* --- limits.c (with convert.c): everything but devices ---------------------------------------------------------- */
 
-/** True in *needed when @r limits something by that controller; for messages, the JSON path of the first such. */
+/** Is there for each limit of @r a controller in @c that can enforce it? No side effects; an error names the JSON path,
+ * the controller, and a remedy. Values that limit nothing (-1, idle 0) need none. */
 int cgroup_check_limits(const struct cgroup *c, const struct spec_resources *r, struct error *err);
 /** True when @r sets any limit (devices are none). */
 bool cgroup_has_limits(const struct spec_resources *r);

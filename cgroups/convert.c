@@ -8,12 +8,11 @@
 
 #include <inttypes.h>
 
-static double log2_of(double x)
+static double log2_of(uint64_t n)
 {
-    double result = 0, bit = 1;
+    int whole = 63 - __builtin_clzll(n);
+    double result = whole, bit = 1, x = (double)n / (double)(UINT64_C(1) << whole);
 
-    for (; x >= 2; x /= 2)
-        result++;
     for (int i = 0; i < 48;
          i++) { /* squared, the number doubles its logarithm: out comes the next binary digit */
         bit /= 2;
@@ -29,13 +28,14 @@ static double log2_of(double x)
 static double power_of_ten(double exponent)
 {
     const double ln10 = 2.302585092994045684;
+    int whole = (int)exponent;
     double result, term = 1;
 
-    for (; exponent >= 1; exponent--)
+    for (int i = 0; i < whole; i++)
         term *= 10;
     result = term;
     for (int i = 1; i < 40; i++) { /* e^x, x < 2.31 */
-        term *= exponent * ln10 / i;
+        term *= (exponent - whole) * ln10 / i;
         result += term;
     }
     return result;
@@ -50,7 +50,7 @@ uint64_t convert_shares(uint64_t shares)
         return 1;
     if (shares >= 262144)
         return 10000;
-    l = log2_of((double)shares);
+    l = log2_of(shares);
     weight = power_of_ten((l * l + 125 * l) / 612 - 7.0 / 34);
     return (uint64_t)(weight - rounding) + 1;
 }

@@ -2,6 +2,7 @@
  * of spec.h. */
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "runtime/spec/spec.h"
@@ -20,6 +21,23 @@ static void check_list(const struct string_list *list)
     for (size_t i = 0; i < list->n; i++)
         check(list->v[i] != NULL);
     check(list->n == 0 || list->v[list->n] == NULL);
+}
+
+static void check_resources(const struct spec_resources *r)
+{
+    for (size_t i = 0; i < r->n_unified; i++)
+        check(r->unified[i].file[0] && !strchr(r->unified[i].file, '/') && r->unified[i].value);
+    for (size_t i = 0; i < r->n_hugepages; i++)
+        check(r->hugepages[i].page_size && r->hugepages[i].limit >= 0);
+    for (size_t i = 0; i < r->network.n_priorities; i++)
+        check(r->network.priorities[i].name != NULL);
+    for (size_t i = 0; i < r->n_rdma; i++)
+        check(r->rdma[i].device && !strpbrk(r->rdma[i].device, " \t\n"));
+    for (size_t i = 0; i < r->n_devices; i++)
+        check(strchr("abc", r->devices[i].type) && r->devices[i].major >= -1 && r->devices[i].minor >= -1 &&
+              r->devices[i].access <= DEVICE_ACCESS_ALL);
+    check(!r->memory.limit.set || r->memory.limit.value == -1 || r->memory.limit.value > 0);
+    check(!r->cpu.shares.set || (r->cpu.shares.value > 0 && r->cpu.shares.value <= 262144));
 }
 
 static void check_spec(const struct spec *s, const char *text, size_t size)
@@ -41,6 +59,7 @@ static void check_spec(const struct spec *s, const char *text, size_t size)
         check(filter->rules[i].names.n && filter->rules[i].action);
         check_list(&filter->rules[i].names);
     }
+    check_resources(&s->linux_.resources);
     if (filter->present)
         check(filter->raw >= text && filter->raw + filter->raw_length <= text + size &&
               filter->raw[0] == '{' && filter->raw[filter->raw_length - 1] == '}');

@@ -120,6 +120,7 @@ not_made()
     not_made 'linux.resources.cpu.cpus: write "99999" to'
 }
 
+# shellcheck disable=SC2016
 @test "pids: a fork bomb stops at the limit" {
     run_with '{pids: {limit: 20}}'
     kernel_says pids pids.max 20 pids.max 20
@@ -183,6 +184,7 @@ not_made()
     fi
 }
 
+# shellcheck disable=SC2016
 @test "unified: nothing but limits" {
     local file
     for file in cgroup.procs cgroup.threads cgroup.subtree_control cgroup.freeze cgroup.kill cgroup.type ../cgroup.procs; do
