@@ -52,7 +52,7 @@ static const char *clean_path(struct arena *a, const char *path)
 
 static bool exists(struct arena *a, const struct cgroup_dir *d)
 {
-    return access(cgroup_dir_path(a, d), F_OK) == 0;
+    return strcmp(d->path, "/") == 0 || access(cgroup_dir_path(a, d), F_OK) == 0;
 }
 
 /* The directory that a relative path starts from; @d->path is the caller's own. Nested, /proc/self/cgroup may count from
@@ -269,7 +269,8 @@ static int make_one(struct cgroup *c, const struct cgroup_request *q, struct cgr
     }
     if (open_dir(c->arena, d) < 0)
         return error_set(err, errno, "open the container's cgroup %s", path);
-    if (c->manager != CGROUP_SYSTEMD && check_empty(c->arena, d, err) < 0) /* there it is new, and has the helper in it */
+    if (c->manager != CGROUP_SYSTEMD &&
+        check_empty(c->arena, d, err) < 0) /* there it is new, and has the helper in it */
         return -1;
     if (d->v2)
         enable_controllers(c->arena, d);
@@ -434,10 +435,12 @@ void cgroup_undo(struct cgroup *c)
 
 int cgroup_remove(struct cgroup *c, struct error *err)
 {
+    if (c->manager == CGROUP_SYSTEMD && c->unit && systemd_remove(c, err) < 0)
+        return -1;
     for (size_t i = 0; i < c->n_dirs; i++) {
         if (remove_dir(c, &c->dirs[i], err) < 0)
             return -1;
         remove_parents(c->arena, &c->dirs[i]);
     }
-    return c->manager == CGROUP_SYSTEMD && c->unit ? systemd_remove(c, err) : 0;
+    return 0;
 }

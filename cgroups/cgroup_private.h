@@ -14,6 +14,8 @@ uint32_t cgroup_controllers_read(struct arena *a, int dirfd, const char *path);
 /** The directory's whole path on the host. */
 const char *cgroup_dir_path(struct arena *a, const struct cgroup_dir *d);
 
+/** Read a small file of the kernel's below @dirfd, without the newline at its end; NULL with errno. */
+char *cgroup_text_read(struct arena *a, int dirfd, const char *path);
 /** Read a small file of the directory, without the newline at its end; NULL with errno when it can't be read. */
 char *cgroup_file_read(struct arena *a, const struct cgroup_dir *d, const char *name);
 /** 0, or -1 with errno. */

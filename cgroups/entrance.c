@@ -32,17 +32,6 @@ static const char *sub_path(struct arena *a, const struct cgroup_dir *d, const c
     return colon + 1;
 }
 
-/* The directory to enter: the container's own in this hierarchy, or the one below it. */
-static int open_place(struct cgroup *c, const struct cgroup_dir *d, const char *sub, int *fd,
-                      struct error *err)
-{
-    sub = sub ? sub_path(c->arena, d, sub) : NULL;
-    *fd = sub ? path_open(d->fd, sub, O_PATH | O_DIRECTORY, 0) : fcntl(d->fd, F_DUPFD_CLOEXEC, 3);
-    if (*fd < 0)
-        return error_set(err, errno, "%s%s%s", cgroup_dir_path(c->arena, d), sub ? "/" : "", sub ? sub : "");
-    return 0;
-}
-
 static int add_file(struct cgroup_entrance *e, int dir, const char *name, struct error *err)
 {
     int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
@@ -60,15 +49,18 @@ int cgroup_entrance_open(struct cgroup *c, pid_t init, const char *sub, struct c
     if (cgroup_open(c, err) < 0)
         return -1;
     for (size_t i = 0; i < c->n_dirs; i++) {
-        _cleanup_(fd_closep) int fd = -1;
+        _cleanup_(fd_closep) int below = -1;
         const struct cgroup_dir *d = &c->dirs[i];
+        const char *path = sub ? sub_path(c->arena, d, sub) : NULL;
 
         if (d->fd < 0)
             return error_set(err, 0, "the container's cgroup %s is gone", cgroup_dir_path(c->arena, d));
-        if (open_place(c, d, sub, &fd, err) < 0 || (!d->v2 && add_file(e, fd, "tasks", err) < 0))
-            return -1;
+        if (path && (below = path_open(d->fd, path, O_PATH | O_DIRECTORY, 0)) < 0)
+            return error_set(err, errno, "%s/%s", cgroup_dir_path(c->arena, d), path);
         if (d->v2)
-            e->v2 = steal_fd(&fd);
+            e->v2 = path ? steal_fd(&below) : d->fd;
+        else if (add_file(e, path ? below : d->fd, "tasks", err) < 0)
+            return -1;
     }
     return 0;
 }
@@ -92,25 +84,39 @@ static int open_v2_of(struct cgroup *c, pid_t pid, int *fd, struct error *err)
     return *fd < 0 ? error_set(err, errno, "open the cgroup of process %d", pid) : 0;
 }
 
+/* @e->v2 may be the container's own directory, which its struct cgroup closes. */
+static void leave_v2(struct cgroup_entrance *e)
+{
+    const struct cgroup_dir *d = e->v2 < 0 ? NULL : cgroup_dir_v2(e->cgroup);
+
+    if (d && d->fd != e->v2)
+        fd_closep(&e->v2);
+    e->v2 = -1;
+}
+
+static int use_init(struct cgroup_entrance *e, struct error *err)
+{
+    e->init_tried = true;
+    leave_v2(e);
+    return open_v2_of(e->cgroup, e->init, &e->v2, err);
+}
+
 int cgroup_entrance_next(struct cgroup_entrance *e, int code, struct error *err)
 {
-    _cleanup_(fd_closep) int dir = steal_fd(&e->v2);
     bool inner = code == EBUSY || code == EOPNOTSUPP;
 
-    if (dir >= 0 && inner && e->init && !e->init_tried) {
-        e->init_tried = true;
-        return open_v2_of(e->cgroup, e->init, &e->v2, err);
-    }
-    if (dir < 0 || inner || code == EAGAIN)
+    if (e->v2 >= 0 && inner && e->init && !e->init_tried)
+        return use_init(e, err);
+    if (e->v2 < 0 || inner || code == EAGAIN)
         return error_set(err, code, "enter the container's cgroup%s",
                          inner            ? " (it has cgroups of its own, and no process may be beside them)"
                          : code == EAGAIN ? " (its pids limit is reached)"
                                           : "");
-    if (code == EACCES && e->cgroup->manager == CGROUP_SYSTEMD && e->cgroup->user_manager) {
-        e->attach = true;
-        return 0;
-    }
-    return add_file(e, dir, "cgroup.procs", err);
+    e->attach = code == EACCES && e->cgroup->manager == CGROUP_SYSTEMD && e->cgroup->user_manager;
+    if (!e->attach && add_file(e, e->v2, "cgroup.procs", err) < 0)
+        return -1;
+    leave_v2(e);
+    return 0;
 }
 
 int cgroup_enter(struct cgroup_entrance *e, struct error *err)
@@ -128,7 +134,7 @@ int cgroup_attach(struct cgroup_entrance *e, pid_t pid, struct error *err)
 
 void cgroup_entrance_close(struct cgroup_entrance *e)
 {
-    fd_closep(&e->v2);
+    leave_v2(e);
     for (size_t i = 0; i < e->n_files; i++)
         fd_closep(&e->files[i]);
     e->n_files = 0;

@@ -10,13 +10,10 @@
 #include <string.h>
 #include <sys/statfs.h>
 
-#include "base/file.h"
 #include "base/procfs.h"
 #include "cgroups/cgroup_private.h"
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
-
-enum { CGROUP_FILE_MAX = 1 << 20 };
 
 static const char *const managers[] = {
     [CGROUP_DISABLED] = "disabled", [CGROUP_CGROUPFS] = "cgroupfs", [CGROUP_SYSTEMD] = "systemd"};
@@ -94,11 +91,9 @@ static bool parse_line(struct arena *a, char *line, bool pure_v2, struct cgroup_
 
 uint32_t cgroup_controllers_read(struct arena *a, int dirfd, const char *path)
 {
-    char *text;
+    char *text = cgroup_text_read(a, dirfd, path);
 
-    if (file_read(dirfd, path, CGROUP_FILE_MAX, a, &text, NULL, NULL) < 0)
-        return 0;
-    return cgroup_controllers_parse(text, " \n", true);
+    return text ? cgroup_controllers_parse(text, " ", true) : 0;
 }
 
 static uint32_t v1_controllers(const struct cgroup_dir *dirs, size_t n)
@@ -126,11 +121,11 @@ static void complete_v2(struct arena *a, struct cgroup_dir *dirs, size_t n)
 int cgroup_layout(struct arena *a, struct cgroup_dir **dirs, size_t *n, struct error *err)
 {
     bool pure_v2 = is_mounted(CGROUP_ROOT, true);
-    char *text, *line, *save = NULL;
+    char *text = cgroup_text_read(a, procfs_fd(), "self/cgroup"), *line, *save = NULL;
 
     *n = 0;
-    if (file_read(procfs_fd(), "self/cgroup", CGROUP_FILE_MAX, a, &text, NULL, err) < 0)
-        return error_wrap(err, "read /proc/self/cgroup");
+    if (!text)
+        return error_set(err, errno, "read /proc/self/cgroup");
     *dirs = arena_new_n(a, CGROUP_MAX_DIRS, struct cgroup_dir);
     for (line = strtok_r(text, "\n", &save); line && *n < CGROUP_MAX_DIRS; line = strtok_r(NULL, "\n", &save))
         *n += parse_line(a, line, pure_v2, &(*dirs)[*n]);

@@ -15,27 +15,7 @@
 #include "base/syscalls.h"
 #include "cgroups/cgroup_private.h"
 
-enum { PROCS_MAX = 64 << 20, SMALL_FILE_MAX = 1 << 20, KILL_ROUNDS = 16 };
-
-char *cgroup_file_read(struct arena *a, const struct cgroup_dir *d, const char *name)
-{
-    _cleanup_(fd_closep) int fd = openat(d->fd, name, O_RDONLY | O_CLOEXEC);
-    char *text;
-    size_t n;
-
-    if (fd < 0 || fd_read_all(fd, SMALL_FILE_MAX, a, &text, &n) < 0)
-        return NULL;
-    if (n > 0 && text[n - 1] == '\n')
-        text[n - 1] = '\0';
-    return text;
-}
-
-int cgroup_file_write(const struct cgroup_dir *d, const char *name, const char *text)
-{
-    _cleanup_(fd_closep) int fd = openat(d->fd, name, O_WRONLY | O_CLOEXEC);
-
-    return fd >= 0 && write(fd, text, strlen(text)) >= 0 ? 0 : -1;
-}
+enum { PROCS_MAX = 64 << 20, KILL_ROUNDS = 16 };
 
 /* The first cgroup below the one open at @fd, in the arena; NULL when there is none. */
 static char *first_child(struct arena *a, int fd)
