@@ -191,6 +191,7 @@ void systemd_let_go(struct cgroup *c);
 int systemd_attach(struct cgroup *c, pid_t pid, struct error *err);
 /** The same limits as properties of the unit, or a daemon-reload would take them away. */
 int systemd_update(struct cgroup *c, const struct spec_resources *r, struct error *err);
+/** Kill what is in the scope, and wait until systemd has taken it away (or have it do that). */
 int systemd_remove(struct cgroup *c, struct error *err);
 
 /* --- stats.c --------------------------------------------------------------------------------------------------- */

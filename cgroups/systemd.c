@@ -30,7 +30,7 @@
 enum {
     ANSWER_TIMEOUT_MS = 60000 /* above all that the helper waits for */,
     UNIT_NAME_MAX = 255,
-    GONE_WAIT_MS = 200
+    GONE_WAIT_MS = 500
 };
 
 /* --- names --------------------------------------------------------------------------------------------------- */
@@ -360,8 +360,7 @@ int systemd_update(struct cgroup *c, const struct spec_resources *r, struct erro
     return ask_once(c, &w, err);
 }
 
-/* systemd removes a unit's cgroup when the unit ends; hull, which comes to that earlier, when its last process has gone: the
- * end of the unit, too. A name that is used again at once is waited for then, by the helper. */
+/* systemd removes a unit's cgroup as the last of it. */
 static bool is_gone(struct cgroup *c)
 {
     const struct cgroup_dir *d = cgroup_dir_v2(c);
@@ -377,12 +376,14 @@ int systemd_remove(struct cgroup *c, struct error *err)
     struct json_writer w;
 
     systemd_let_go(c);
-    for (unsigned waited = 0;;) {
+    if (is_gone(c))
+        return 0;
+    if (cgroup_signal(c, SIGKILL, err) < 0)
+        return -1;
+    /* The unit ends when systemd sees that its cgroup is empty; were the directory removed before, it would not. */
+    for (unsigned waited = 0; cgroup_wait(&waited, GONE_WAIT_MS);)
         if (is_gone(c))
             return 0;
-        if (!cgroup_wait(&waited, GONE_WAIT_MS))
-            break;
-    }
     w = request(c, "stop");
     json_object_end(&w);
     return ask_once(c, &w, err);
