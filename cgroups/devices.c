@@ -270,9 +270,10 @@ int cgroup_write_devices(struct cgroup *c, const struct spec_resources *r, struc
     if (!d) {
         if (device_policy_allows_all(&policy) || devices_may_skip(c, "guard devices"))
             return 0;
-        return error_set(err, 0,
-                         "linux.resources.devices: no cgroup here guards devices; mount the v1 controller "
-                         "\"devices\" or cgroup v2");
+        return error_set(
+            err, 0,
+            "linux.resources.devices: no cgroup of the container's guards devices: the v1 controller "
+            "\"devices\" is not mounted or may not be written, and there is no cgroup v2");
     }
     if (d->fd < 0 && cgroup_open(c, err) < 0)
         return -1;

@@ -171,23 +171,40 @@ kmsg_node()
     kmsg_node
     script "$PROBE"' while :; do probe /dev/kmsg r; probe /dev/null rw; usleep 5000; done >/log'
     start_detached
-    wait_for grep -q 'kmsg r EPERM' "$BUNDLE/rootfs/log"
+    wait_for grep -aq 'kmsg r EPERM' "$BUNDLE/rootfs/log"
     local rule deny='{"allow": false, "access": "rwm"}'
     for rule in '{"allow": true, "type": "c", "major": 1, "minor": 11, "access": "r"}' '{"allow": true}'; do
         hull update --resources - "$ID" <<<"{\"devices\": [$deny, $rule]}"
         : >"$BUNDLE/rootfs/log"
-        wait_for grep -q 'kmsg r ok' "$BUNDLE/rootfs/log"
+        wait_for grep -aq 'kmsg r ok' "$BUNDLE/rootfs/log"
         hull update --resources - "$ID" <<<"{\"devices\": [$deny]}"
         : >"$BUNDLE/rootfs/log"
-        wait_for grep -q 'kmsg r EPERM' "$BUNDLE/rootfs/log"
-        run grep 'null rw EPERM' "$BUNDLE/rootfs/log"
+        wait_for grep -aq 'kmsg r EPERM' "$BUNDLE/rootfs/log"
+        run grep -a 'null rw EPERM' "$BUNDLE/rootfs/log"
         exits 1
     done
     # Other limits leave the devices as they are.
     hull update --resources - "$ID" <<<"{\"devices\": [$deny, $rule]}"
     hull update --resources - "$ID" <<<'{"cpu": {"shares": 512}}'
     : >"$BUNDLE/rootfs/log"
-    wait_for grep -q 'kmsg r ok' "$BUNDLE/rootfs/log"
+    wait_for grep -aq 'kmsg r ok' "$BUNDLE/rootfs/log"
+}
+
+@test "devices: systemctl daemon-reload changes nothing" {
+    [[ $HULL_FLAGS == *systemd* ]] || skip "not with systemd's cgroups"
+    with_mknod
+    config '.linux.devices = [{path: "/dev/kmsg", type: "c", major: 1, minor: 11},
+                              {path: "/dev/loop-control", type: "c", major: 10, minor: 237}]'
+    rules '[{"allow": true, "type": "c", "major": 1, "minor": 11, "access": "rw"}]'
+    script "$PROBE"' while :; do probe /dev/kmsg r; probe /dev/loop-control r; probe /dev/null rw; usleep 5000; done >/log'
+    start_detached
+    wait_for grep -aq 'kmsg r ok' "$BUNDLE/rootfs/log"
+    systemctl daemon-reload
+    wait_for grep -aq 'loop-control r EPERM' "$BUNDLE/rootfs/log"
+    : >"$BUNDLE/rootfs/log"
+    wait_for grep -aq 'null rw ok' "$BUNDLE/rootfs/log"
+    run grep -aE 'kmsg r EPERM|null rw EPERM|control r ok' "$BUNDLE/rootfs/log"
+    exits 1
 }
 
 @test "devices: in a user namespace on the host's root they are guarded as well" {

@@ -449,7 +449,7 @@ Test(devices, without_a_cgroup_for_them)
     cr_assert_eq(cgroup_write_devices(&c, NULL, &err), 0);
     c.rootless = false;
     cr_assert_eq(cgroup_write_devices(&c, NULL, &err), -1);
-    cr_assert(strstr(err.message, "no cgroup here guards devices"), "%s", err.message);
+    cr_assert(strstr(err.message, "no cgroup of the container's guards devices"), "%s", err.message);
     arena_free(&a);
 }
 
