@@ -37,9 +37,9 @@ struct globals {
 };
 
 static const struct command *const commands[] = {
-    &check_command, &create_command, &delete_command, &exec_command,   &features_command, &kill_command,
-    &list_command,  &pause_command,  &ps_command,     &resume_command, &run_command,      &spec_command,
-    &start_command, &state_command,  &events_command, &stats_command,  &update_command,
+    &check_command, &create_command, &delete_command, &events_command, &exec_command,   &features_command,
+    &kill_command,  &list_command,   &pause_command,  &ps_command,     &resume_command, &run_command,
+    &spec_command,  &start_command,  &state_command,  &stats_command,  &update_command,
 };
 
 static int parse_log_level(const struct option_use *use, void *field, struct error *err)

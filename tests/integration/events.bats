@@ -67,7 +67,8 @@ HOG='while [ ! -e /go ]; do sleep 0.1; done; tail /dev/zero'
     timeout 20 runc --root "$runc_state" events --stats "runc-$ID" | jq -r "$keys" >"$DIR/theirs" || true
     timeout 20 runc --root "$runc_state" delete --force "runc-$ID"
     [ -s "$DIR/theirs" ]
-    run comm -13 "$DIR/ours" "$DIR/theirs"
+    # Reading and caching is what each happened to do, and zero is left out.
+    run comm -13 "$DIR/ours" <(grep -v -e '^blkio\.io' -e '^memory\.cache$' "$DIR/theirs")
     output_is ""
 }
 
