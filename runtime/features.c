@@ -3,6 +3,8 @@
  * the host has. Only seccomp's supportedFlags ask the kernel. The lists are those that decoding and
  * validation use, so that the document cannot promise what they refuse.
  */
+#include "config.h"
+
 #include <seccomp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,9 +105,8 @@ static void write_linux(struct json_writer *w)
     json_object(w);
     write_sorted(w, "namespaces", namespace_names);
     write_capabilities(w);
-    /* Only --cgroup-manager=disabled so far. */
-    WRITE_FLAGS(w, "cgroup", {"v1", false}, {"v2", false}, {"systemd", false}, {"systemdUser", false},
-                {"rdma", false});
+    WRITE_FLAGS(w, "cgroup", {"v1", true}, {"v2", true}, {"systemd", HAVE_SYSTEMD},
+                {"systemdUser", HAVE_SYSTEMD}, {"rdma", true});
     write_seccomp(w);
     WRITE_FLAGS(w, "apparmor", {"enabled", true});
     WRITE_FLAGS(w, "selinux", {"enabled", true});

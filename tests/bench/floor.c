@@ -6,13 +6,14 @@
  *
  *   floor BUNDLE FILTER.bpf [PROGRAM]
  *
- * The order is an OCI runtime's: namespaces, mounts, devices, pivot, masks, limits, capabilities, filter,
+ * The order is an OCI runtime's: a cgroup with a device program, namespaces, mounts, devices, pivot, masks, limits, capabilities, filter,
  * execve.
  */
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -157,10 +158,66 @@ static void rights(void)
     must((int)syscall(SYS_capset, &header, data), "capset");
 }
 
+/* The device rules that every runtime gives such a bundle, as a cgroup's program. */
+static int device_program(void)
+{
+    static const struct {
+        int type, major, minor; /* 2: character; -1: any */
+    } allowed[] = {{2, 1, 3}, {2, 1, 5}, {2, 1, 7}, {2, 1, 8},   {2, 1, 9},
+                   {2, 5, 0}, {2, 5, 1}, {2, 5, 2}, {2, 136, -1}};
+    struct bpf_insn code[128] = {
+        {BPF_LDX | BPF_MEM | BPF_W, 2, 1, 0, 0},
+        {BPF_LDX | BPF_MEM | BPF_W, 3, 1, 4, 0},
+        {BPF_LDX | BPF_MEM | BPF_W, 4, 1, 8, 0},
+        {BPF_ALU | BPF_MOV | BPF_X, 5, 2, 0, 0},
+        {BPF_ALU | BPF_RSH | BPF_K, 5, 0, 0, 16},
+        {BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, 0xffff},
+        {BPF_JMP | BPF_JNE | BPF_K, 5, 0, 2, BPF_DEVCG_ACC_MKNOD},
+        {BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1},
+        {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
+    };
+    unsigned n = 9;
+    for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
+        code[n++] = (struct bpf_insn){BPF_JMP | BPF_JNE | BPF_K, 2, 0, 4, allowed[i].type};
+        code[n++] = (struct bpf_insn){BPF_JMP | BPF_JNE | BPF_K, 3, 0, 3, allowed[i].major};
+        code[n++] = (struct bpf_insn){BPF_JMP | (allowed[i].minor < 0 ? BPF_JA : BPF_JNE) | BPF_K,
+                                      allowed[i].minor < 0 ? 0 : 4, 0, allowed[i].minor < 0 ? 0 : 2,
+                                      allowed[i].minor < 0 ? 0 : allowed[i].minor};
+        code[n++] = (struct bpf_insn){BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1};
+        code[n++] = (struct bpf_insn){BPF_JMP | BPF_EXIT, 0, 0, 0, 0};
+    }
+    code[n++] = (struct bpf_insn){BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0};
+    code[n++] = (struct bpf_insn){BPF_JMP | BPF_EXIT, 0, 0, 0, 0};
+
+    union bpf_attr load = {.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
+                           .insns = (unsigned long)code,
+                           .insn_cnt = n,
+                           .license = (unsigned long)"GPL"};
+    return (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof(load));
+}
+
+#define CGROUP "/sys/fs/cgroup/hull-bench-floor"
+
+static int cgroup(void)
+{
+    must(mkdir(CGROUP, 0755), CGROUP);
+    int dir = open(CGROUP, O_PATH | O_DIRECTORY | O_CLOEXEC), program_fd = device_program();
+    must(dir, CGROUP);
+    must(program_fd, "load the device program");
+    union bpf_attr attr = {.target_fd = (unsigned)dir,
+                           .attach_bpf_fd = (unsigned)program_fd,
+                           .attach_type = BPF_CGROUP_DEVICE,
+                           .attach_flags = BPF_F_ALLOW_MULTI};
+    must((int)syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, sizeof(attr)), "attach the device program");
+    close(program_fd);
+    return dir;
+}
+
 static void container(const char *rootfs, char *const argv[])
 {
     static char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                         "TERM=xterm", "container=podman", NULL};
+    must(unshare(CLONE_NEWCGROUP), "unshare");
     must((int)setsid(), "setsid");
     must(sethostname("bench", 5), "sethostname");
     attach(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL);
@@ -189,10 +246,11 @@ int main(int argc, char **argv)
     program.len = (unsigned short)((size_t)length / sizeof(filter[0]));
 
     struct clone_args {
-        unsigned long long flags, pidfd, child_tid, parent_tid, exit_signal, rest[3];
-    } args = {.flags =
-                  CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWCGROUP,
-              .exit_signal = SIGCHLD};
+        unsigned long long flags, pidfd, child_tid, parent_tid, exit_signal, rest[5], cgroup;
+    } args = {.flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS |
+                       0x200000000ULL /* CLONE_INTO_CGROUP */,
+              .exit_signal = SIGCHLD,
+              .cgroup = (unsigned)cgroup()};
     pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
     must(pid, "clone3");
     if (pid == 0) {
@@ -201,5 +259,6 @@ int main(int argc, char **argv)
     }
     int status;
     must((int)waitpid(pid, &status, 0), "waitpid");
+    must(rmdir(CGROUP), CGROUP);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

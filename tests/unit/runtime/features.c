@@ -20,7 +20,7 @@ Test(features, document)
     cr_assert_str_eq(json_get(json, "ociVersionMax")->text, SPEC_VERSION);
     const struct json *linux_ = json_get(json, "linux");
     cr_assert_eq(json_get(linux_, "namespaces")->count, (size_t)NS_COUNT);
-    cr_assert_eq(json_get(json_get(linux_, "cgroup"), "v2")->boolean, false);
+    cr_assert_eq(json_get(json_get(linux_, "cgroup"), "v2")->boolean, true);
     cr_assert_eq(json_get(json, "hooks")->count, (size_t)HOOK_COUNT);
     const struct json *caps = json_get(linux_, "capabilities");
     for (size_t i = 0; i < caps->count; i++)
