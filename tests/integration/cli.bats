@@ -4,7 +4,7 @@
 
 load helpers
 
-COMMANDS='check create delete exec features kill list ps run spec start state'
+COMMANDS='check create delete events exec features kill list pause ps resume run spec start state stats update'
 
 # hull without this file's --root: for what stands before the command.
 bare()
@@ -14,7 +14,7 @@ bare()
 
 options_of()
 {
-    "$HULL" "$@" --help | sed -n 's/^  \(-., \|    \)\(--[a-z-]*\).*/\2/p'
+    "$HULL" "$@" --help | sed -n 's/^  \(-., \|    \)\(--[a-z0-9-]*\).*/\2/p'
 }
 
 @test "--version has runc's layout" {
@@ -73,7 +73,7 @@ options_of()
             return 1
         }
     done
-    for option in $(grep -o -e '\*--[a-z-]*\*' "$page" | tr -d '*' | sort -u); do
+    for option in $(grep -o -e '\*--[a-z0-9-]*\*' "$page" | tr -d '*' | sort -u); do
         grep -qx -e "$option" <<<"$all" || {
             echo "hull.1.scd knows $option, hull does not" >&2
             return 1
