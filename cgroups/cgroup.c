@@ -409,7 +409,7 @@ static int remove_dir(struct cgroup *c, struct cgroup_dir *d, struct error *err)
 
         if (code != EBUSY && code != ENOTEMPTY)
             return error_set(err, code, "remove the container's cgroup %s", path);
-        if (cgroup_signal(c, SIGKILL, err) < 0)
+        if (cgroup_empty(c, d, err) < 0)
             return -1;
         if (!cgroup_wait(&waited, REMOVE_TIMEOUT_MS))
             return error_set(err, 0, "the container's cgroup %s still has processes %d s after SIGKILL", path,

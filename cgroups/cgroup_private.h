@@ -21,6 +21,8 @@ char *cgroup_file_read(struct arena *a, const struct cgroup_dir *d, const char *
 /** 0, or -1 with errno. */
 int cgroup_file_write(const struct cgroup_dir *d, const char *name, const char *text);
 
+/** Kill the container, and what else is in this directory: on v1 processes can be there and nowhere else. */
+int cgroup_empty(struct cgroup *c, const struct cgroup_dir *d, struct error *err);
 /** Remove the directory and all below it, which must be without processes. 0, or -1 with errno (EBUSY: there are). */
 int cgroup_tree_remove(struct arena *a, const struct cgroup_dir *d);
 

@@ -147,9 +147,9 @@ static const struct cgroup_dir *process_dir(const struct cgroup *c)
     return d ? d : c->n_dirs ? &c->dirs[0] : NULL;
 }
 
-int cgroup_processes(struct cgroup *c, pid_t **pids, size_t *n, struct error *err)
+static int processes_of(struct cgroup *c, const struct cgroup_dir *d, pid_t **pids, size_t *n,
+                        struct error *err)
 {
-    const struct cgroup_dir *d = process_dir(c);
     struct pids found = {.arena = c->arena};
     struct place first = {.path = "."}, *last = &first;
 
@@ -172,11 +172,16 @@ int cgroup_processes(struct cgroup *c, pid_t **pids, size_t *n, struct error *er
     return 0;
 }
 
-static int signal_each(struct cgroup *c, int sig, size_t *n, struct error *err)
+int cgroup_processes(struct cgroup *c, pid_t **pids, size_t *n, struct error *err)
+{
+    return processes_of(c, process_dir(c), pids, n, err);
+}
+
+static int signal_each(struct cgroup *c, const struct cgroup_dir *d, int sig, size_t *n, struct error *err)
 {
     pid_t *pids;
 
-    if (cgroup_processes(c, &pids, n, err) < 0)
+    if (processes_of(c, d, &pids, n, err) < 0)
         return -1;
     for (size_t i = 0; i < *n; i++)
         if (kill(pids[i], sig) < 0 && errno != ESRCH)
@@ -186,7 +191,7 @@ static int signal_each(struct cgroup *c, int sig, size_t *n, struct error *err)
 
 /* Without cgroup.kill: stopped, so that none can fork while the list is read. Where there is no freezer, as often as it
  * takes. A v1 cgroup has to be thawed to die. */
-static int kill_each(struct cgroup *c, struct error *err)
+static int kill_each(struct cgroup *c, const struct cgroup_dir *d, struct error *err)
 {
     const struct cgroup_dir *freezer = cgroup_dir_of(c, CG_FREEZER);
     bool frozen = freezer && cgroup_file_write(freezer, freezer->v2 ? "cgroup.freeze" : "freezer.state",
@@ -196,7 +201,7 @@ static int kill_each(struct cgroup *c, struct error *err)
 
     for (int round = 0; result == 0 && n > before && round < KILL_ROUNDS; round++) {
         before = frozen ? n : 0;
-        result = signal_each(c, SIGKILL, &n, err);
+        result = signal_each(c, d, SIGKILL, &n, err);
     }
     if (frozen)
         cgroup_file_write(freezer, freezer->v2 ? "cgroup.freeze" : "freezer.state",
@@ -212,8 +217,15 @@ int cgroup_signal(struct cgroup *c, int sig, struct error *err)
     if (cgroup_open(c, err) < 0)
         return -1;
     if (sig != SIGKILL)
-        return signal_each(c, sig, &n, err);
+        return signal_each(c, process_dir(c), sig, &n, err);
     if (v2 && v2->fd >= 0 && cgroup_file_write(v2, "cgroup.kill", "1") == 0)
         return cgroup_is_v1_frozen(c) ? cgroup_freeze(c, false, err) : 0;
-    return kill_each(c, err);
+    return kill_each(c, process_dir(c), err);
+}
+
+int cgroup_empty(struct cgroup *c, const struct cgroup_dir *d, struct error *err)
+{
+    if (cgroup_signal(c, SIGKILL, err) < 0)
+        return -1;
+    return d->v2 ? 0 : kill_each(c, d, err);
 }
