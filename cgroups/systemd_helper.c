@@ -114,8 +114,9 @@ static int start_scope(const struct request *q, struct error *err)
     }
     if (strcmp(result, "done") == 0)
         return 0;
-    return error_set(err, 0, "systemd could not start %s: its job ended as \"%s\" (see journalctl --unit=%s)",
-                     q->unit, result, q->unit);
+    return error_set(err, 0,
+                     "systemd could not start %s: its job ended as \"%s\" (see journalctl %s--unit=%s)",
+                     q->unit, result, q->manager->user ? "--user " : "", q->unit);
 }
 
 /* Ours now: in the hierarchy of systemd's own, which on v1 is a named one. Seen from our cgroup namespace, as hull sees

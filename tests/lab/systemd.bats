@@ -301,12 +301,13 @@ can_read()
     hull delete "$ID"
 }
 
+# Hidden, not stopped: a user's manager that loses the system bus can't move processes any more.
 @test "without D-Bus, systemd's private socket does" {
-    local i=0
-    systemctl stop dbus.socket dbus.service 2>/dev/null
-    start_detached || i=1
-    systemctl start dbus.socket
-    [ "$i" = 0 ]
+    unshare --mount sh -c 'mount -t tmpfs none /run/dbus && exec "$@"' sh \
+        "$HULL" --root "$STATE" $HULL_FLAGS run --detach --bundle "$BUNDLE" "$ID" </dev/null >"$DIR/log" 2>&1 3>&- 4>&- || {
+        cat "$DIR/log"
+        return 1
+    }
     property_is ActiveState active
 }
 
