@@ -214,6 +214,8 @@ static void run_child(const struct spawn *s, bool short_road)
              make_cgroup_namespace(s, &err) == 0) {
         if (s->signal_mask)
             sigprocmask(SIG_SETMASK, s->signal_mask, NULL);
+        /* systemd has it ignored in its services, engines among them; no container expects that. */
+        signal(SIGPIPE, SIG_DFL);
         s->child(s->argument, sync, &err);
     }
     sync_send_error(sync, &err);
