@@ -384,6 +384,27 @@ const struct json *json_get(const struct json *object, const char *key)
     return NULL;
 }
 
+const char *json_get_string(const struct json *object, const char *key)
+{
+    const struct json *v = json_get(object, key);
+
+    return v && v->type == JSON_STRING ? v->text : NULL;
+}
+
+uint64_t json_get_u64(const struct json *object, const char *key)
+{
+    const struct json *v = json_get(object, key);
+
+    return v && v->type == JSON_NUMBER ? strtoull(v->text, NULL, 10) : 0;
+}
+
+bool json_get_bool(const struct json *object, const char *key)
+{
+    const struct json *v = json_get(object, key);
+
+    return v && v->type == JSON_BOOL && v->boolean;
+}
+
 const char *json_type_name(enum json_type type)
 {
     static const char *const names[] = {

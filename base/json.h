@@ -38,6 +38,10 @@ int json_parse(struct arena *a, const char *text, size_t length, const char *wha
 
 /** Member @key of an object, NULL when missing (or when @object is no object). */
 const struct json *json_get(const struct json *object, const char *key);
+/** For documents of Hull's own: member @key, or NULL / 0 / false when it is missing or of another type. */
+const char *json_get_string(const struct json *object, const char *key);
+uint64_t json_get_u64(const struct json *object, const char *key);
+bool json_get_bool(const struct json *object, const char *key);
 const char *json_type_name(enum json_type type); /* "an object", "a string" ... for messages */
 
 /* Writer: struct json_writer w = json_writer_begin(arena, pretty); ... text = json_writer_end(&w, &length); */

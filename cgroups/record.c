@@ -1,6 +1,4 @@
 /* A container's cgroups as state.json keeps them between two commands. What is read was written by hull. */
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cgroups/cgroup_private.h"
@@ -40,30 +38,9 @@ void cgroup_write_state(struct json_writer *w, const struct cgroup *c)
     json_object_end(w);
 }
 
-static const char *text_of(const struct json *o, const char *key)
-{
-    const struct json *v = json_get(o, key);
-
-    return v && v->type == JSON_STRING ? v->text : NULL;
-}
-
-static bool bool_of(const struct json *o, const char *key)
-{
-    const struct json *v = json_get(o, key);
-
-    return v && v->type == JSON_BOOL && v->boolean;
-}
-
-static unsigned number_of(const struct json *o, const char *key)
-{
-    const struct json *v = json_get(o, key);
-
-    return v && v->type == JSON_NUMBER ? (unsigned)strtoul(v->text, NULL, 10) : 0;
-}
-
 static enum cgroup_manager manager_of(const struct json *json)
 {
-    const char *name = text_of(json, "manager");
+    const char *name = json_get_string(json, "manager");
 
     for (enum cgroup_manager m = CGROUP_DISABLED; m <= CGROUP_SYSTEMD; m++)
         if (name && strcmp(name, cgroup_manager_name(m)) == 0)
@@ -80,20 +57,21 @@ struct cgroup *cgroup_read_state(struct arena *a, const struct json *json)
     if (!dirs || dirs->type != JSON_ARRAY)
         return c;
     c->manager = manager_of(json);
-    c->unit = text_of(json, "unit");
-    c->slice = text_of(json, "slice");
-    c->user_manager = bool_of(json, "userManager");
+    c->unit = json_get_string(json, "unit");
+    c->slice = json_get_string(json, "slice");
+    c->user_manager = json_get_bool(json, "userManager");
     c->dirs = arena_new_n(a, dirs->count + 1, struct cgroup_dir);
     for (size_t i = 0; i < dirs->count && i < CGROUP_MAX_DIRS; i++) {
         const struct json *d = &dirs->items[i];
 
-        if (text_of(d, "mount") && text_of(d, "path"))
-            c->dirs[c->n_dirs++] = (struct cgroup_dir){.mount = text_of(d, "mount"),
-                                                       .path = text_of(d, "path"),
-                                                       .v2 = bool_of(d, "v2"),
-                                                       .controllers = number_of(d, "controllers"),
-                                                       .parents = number_of(d, "parents"),
-                                                       .fd = -1};
+        if (json_get_string(d, "mount") && json_get_string(d, "path"))
+            c->dirs[c->n_dirs++] =
+                (struct cgroup_dir){.mount = json_get_string(d, "mount"),
+                                    .path = json_get_string(d, "path"),
+                                    .v2 = json_get_bool(d, "v2"),
+                                    .controllers = (unsigned)json_get_u64(d, "controllers"),
+                                    .parents = (unsigned)json_get_u64(d, "parents"),
+                                    .fd = -1};
     }
     return c;
 }

@@ -219,7 +219,7 @@ void systemd_let_go(struct cgroup *c)
 /* One request, one answer. */
 static int ask(struct cgroup *c, struct json_writer *w, struct json **answer, struct error *err)
 {
-    const struct json *refusal;
+    const char *refusal;
     size_t length;
     char *text = json_writer_end(w, &length);
     int r;
@@ -232,8 +232,8 @@ static int ask(struct cgroup *c, struct json_writer *w, struct json **answer, st
                          r < 0 ? "wait for " HELPER : HELPER " ended without an answer");
     if (json_parse(c->arena, text, length, HELPER, answer, err) < 0)
         return -1;
-    refusal = json_get(*answer, "error");
-    return refusal && refusal->type == JSON_STRING ? error_set(err, 0, "%s", refusal->text) : 0;
+    refusal = json_get_string(*answer, "error");
+    return refusal ? error_set(err, 0, "%s", refusal) : 0;
 }
 
 static struct json_writer request(struct cgroup *c, const char *verb)

@@ -147,8 +147,7 @@ static int start(const struct request *q, struct json_writer *w, struct error *e
 static int attach(const struct request *q, struct json_writer *w, struct error *err)
 {
     _cleanup_(messagep) sd_bus_message *call = manager_call_new(q->manager, "AttachProcessesToUnit", err);
-    const struct json *pid = json_get(q->json, "pid");
-    uint32_t number = pid && pid->type == JSON_NUMBER ? (uint32_t)strtoul(pid->text, NULL, 10) : 0;
+    uint32_t number = (uint32_t)json_get_u64(q->json, "pid");
 
     (void)w;
     if (!call || number == 0 || sd_bus_message_append(call, "ssau", q->unit, "", 1, number) < 0)
@@ -176,22 +175,20 @@ static int serve(struct arena *a, struct manager *m, const char *text, size_t le
         const char *name;
         int (*run)(const struct request *, struct json_writer *, struct error *);
     } verbs[] = {{"start", start}, {"attach", attach}, {"set", set}, {"stop", stop}};
-    const struct json *verb, *unit, *user;
+    const char *verb, *unit;
     struct json *json;
 
     if (json_parse(a, text, length, "hull's request", &json, err) < 0)
         return -1;
-    verb = json_get(json, "do");
-    unit = json_get(json, "unit");
-    user = json_get(json, "user");
+    verb = json_get_string(json, "do");
+    unit = json_get_string(json, "unit");
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-        if (!verb || verb->type != JSON_STRING || !unit || unit->type != JSON_STRING ||
-            strcmp(verb->text, verbs[i].name) != 0)
+        if (!verb || !unit || strcmp(verb, verbs[i].name) != 0)
             continue;
-        if (!m->bus && manager_open(m, user && user->type == JSON_BOOL && user->boolean, err) < 0)
+        if (!m->bus && manager_open(m, json_get_bool(json, "user"), err) < 0)
             return -1;
         m->deadline = manager_deadline(REQUEST_US);
-        return verbs[i].run(&(struct request){a, m, json, unit->text}, w, err);
+        return verbs[i].run(&(struct request){a, m, json, unit}, w, err);
     }
     return error_set(err, 0, "hull-systemd: a request that it does not know");
 }

@@ -140,25 +140,12 @@ int state_write(struct arena *a, int dir, const struct container *c, const struc
                                                : file_replace(dir, "state.json", 0600, text, length, err);
 }
 
+/* A field that has been left out by an older Hull is empty, not missing. */
 static char *get_string(const struct json *o, const char *key)
 {
-    const struct json *v = json_get(o, key);
+    const char *text = json_get_string(o, key);
 
-    return v && v->type == JSON_STRING ? (char *)v->text : (char *)"";
-}
-
-static uint64_t get_number(const struct json *o, const char *key)
-{
-    const struct json *v = json_get(o, key);
-
-    return v && v->type == JSON_NUMBER ? strtoull(v->text, NULL, 10) : 0;
-}
-
-static bool get_bool(const struct json *o, const char *key)
-{
-    const struct json *v = json_get(o, key);
-
-    return v && v->type == JSON_BOOL && v->boolean;
+    return (char *)(text ? text : "");
 }
 
 static void read_annotations(struct arena *a, const struct json *o, struct container *c)
@@ -217,13 +204,13 @@ int state_read(struct arena *a, int dir, bool locked, struct container *c, struc
                             .oci_version = get_string(o, "ociVersion"),
                             .created = get_string(o, "created"),
                             .owner = get_string(o, "owner"),
-                            .pid = (pid_t)get_number(o, "pid"),
-                            .start_time = get_number(o, "startTime")};
-    *extra = (struct state_extra){.poststart = get_bool(o, "poststart"),
-                                  .poststop = get_bool(o, "poststop"),
-                                  .intel_rdt = get_bool(o, "intelRdt"),
-                                  .no_pivot = get_bool(o, "noPivot"),
-                                  .namespaces = get_number(o, "namespaces"),
+                            .pid = (pid_t)json_get_u64(o, "pid"),
+                            .start_time = json_get_u64(o, "startTime")};
+    *extra = (struct state_extra){.poststart = json_get_bool(o, "poststart"),
+                                  .poststop = json_get_bool(o, "poststop"),
+                                  .intel_rdt = json_get_bool(o, "intelRdt"),
+                                  .no_pivot = json_get_bool(o, "noPivot"),
+                                  .namespaces = json_get_u64(o, "namespaces"),
                                   .cgroup = cgroup_read_state(a, json_get(o, "cgroup"))};
     read_annotations(a, o, c);
     c->status = live_status(dir, locked, c, extra->cgroup);
