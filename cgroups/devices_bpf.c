@@ -286,7 +286,7 @@ static bool is_ours(int program)
 
 static int find_ours(int cgroup, struct attached *old, struct error *err)
 {
-    uint32_t ids[PROGRAMS_MAX];
+    uint32_t ids[PROGRAMS_MAX] = {0};
     union bpf_attr attr;
 
     memset(&attr, 0, sizeof(attr));

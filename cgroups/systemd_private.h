@@ -35,12 +35,12 @@ bool signature_range(char type, int64_t *min, uint64_t *max);
 /* --- systemd_annotations.c --- */
 /** A value in GVariant's text form (docs.gtk.org/glib/gvariant-text-format.html; no maybes, variants, dictionaries,
  * byte strings): its signature, and JSON by it. @what for messages. */
-int gvariant_parse(struct arena *a, const char *text, const char *what, const char **signature, struct json **value,
-                   struct error *err);
+int gvariant_parse(struct arena *a, const char *text, const char *what, const char **signature,
+                   struct json **value, struct error *err);
 /** Write those annotations that are properties; names in seconds ("TimeoutStopSec") become D-Bus's in us. @w NULL: check
  * only. */
-int systemd_annotation_properties(struct arena *a, const struct spec_annotation *v, size_t n, struct json_writer *w,
-                                  struct error *err);
+int systemd_annotation_properties(struct arena *a, const struct spec_annotation *v, size_t n,
+                                  struct json_writer *w, struct error *err);
 
 /* --- systemd_properties.c --- */
 /** "0-3,7" as a bit mask, the lowest in the first byte; *used bytes of it have bits. False when it is no such list, or has
@@ -50,5 +50,5 @@ bool systemd_cpu_list(const char *list, uint8_t *mask, size_t size, size_t *used
 int systemd_limit_properties(const struct cgroup *c, const struct spec_resources *r, struct json_writer *w,
                              struct error *err);
 /** Those with which a scope is made: all but PIDs. */
-int systemd_scope_properties(const struct cgroup *c, const struct cgroup_request *q, const struct spec_resources *r,
-                             struct json_writer *w, struct error *err);
+int systemd_scope_properties(const struct cgroup *c, const struct cgroup_request *q,
+                             const struct spec_resources *r, struct json_writer *w, struct error *err);

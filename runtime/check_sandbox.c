@@ -214,27 +214,27 @@ void check_kvm(struct probe *p)
 
 /* sandbox/vmm is written against these. */
 static const struct {
-    int number;
     const char *name;
+    int number;
     bool needed;
 } capabilities[] = {
-    {KVM_CAP_USER_MEMORY, "USER_MEMORY", true},
-    {KVM_CAP_NR_MEMSLOTS, "NR_MEMSLOTS", true},
-    {KVM_CAP_READONLY_MEM, "READONLY_MEM", false},
-    {KVM_CAP_IRQFD, "IRQFD", true},
-    {KVM_CAP_IOEVENTFD, "IOEVENTFD", true},
-    {KVM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT", true},
+    {"USER_MEMORY", KVM_CAP_USER_MEMORY, true},
+    {"NR_MEMSLOTS", KVM_CAP_NR_MEMSLOTS, true},
+    {"READONLY_MEM", KVM_CAP_READONLY_MEM, false},
+    {"IRQFD", KVM_CAP_IRQFD, true},
+    {"IOEVENTFD", KVM_CAP_IOEVENTFD, true},
+    {"IMMEDIATE_EXIT", KVM_CAP_IMMEDIATE_EXIT, true},
 #ifdef __x86_64__
-    {KVM_CAP_IRQCHIP, "IRQCHIP", true},
-    {KVM_CAP_SPLIT_IRQCHIP, "SPLIT_IRQCHIP", false},
-    {KVM_CAP_TSC_DEADLINE_TIMER, "TSC_DEADLINE_TIMER", true},
-    {KVM_CAP_EXT_CPUID, "EXT_CPUID", true},
-    {KVM_CAP_XSAVE, "XSAVE", true},
-    {KVM_CAP_XCRS, "XCRS", true},
-    {KVM_CAP_VCPU_EVENTS, "VCPU_EVENTS", true},
-    {KVM_CAP_MP_STATE, "MP_STATE", true},
-    {KVM_CAP_ADJUST_CLOCK, "ADJUST_CLOCK", false},
-    {KVM_CAP_SET_TSS_ADDR, "SET_TSS_ADDR", true},
+    {"IRQCHIP", KVM_CAP_IRQCHIP, true},
+    {"SPLIT_IRQCHIP", KVM_CAP_SPLIT_IRQCHIP, false},
+    {"TSC_DEADLINE_TIMER", KVM_CAP_TSC_DEADLINE_TIMER, true},
+    {"EXT_CPUID", KVM_CAP_EXT_CPUID, true},
+    {"XSAVE", KVM_CAP_XSAVE, true},
+    {"XCRS", KVM_CAP_XCRS, true},
+    {"VCPU_EVENTS", KVM_CAP_VCPU_EVENTS, true},
+    {"MP_STATE", KVM_CAP_MP_STATE, true},
+    {"ADJUST_CLOCK", KVM_CAP_ADJUST_CLOCK, false},
+    {"SET_TSS_ADDR", KVM_CAP_SET_TSS_ADDR, true},
 #endif
 };
 

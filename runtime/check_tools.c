@@ -140,7 +140,10 @@ static char *first_line_of(struct arena *a, const char *path)
             ;
     }
     close(ends[0]);
-    return n > 0 ? arena_strndup(a, text, strcspn((text[n] = '\0', text), "\n")) : NULL;
+    if (n <= 0)
+        return NULL;
+    text[n] = '\0';
+    return arena_strndup(a, text, strcspn(text, "\n"));
 }
 
 void check_criu(struct probe *p)

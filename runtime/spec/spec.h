@@ -267,7 +267,8 @@ int spec_load_process(struct arena *a, const char *path, struct spec_process *ou
 /** A bare `linux.resources` object, as `update --resources FILE` gives it; "-" is stdin. */
 int spec_load_resources(struct arena *a, const char *path, struct spec_resources *out, struct error *err);
 /** The relations between the numbers of @r, which came from elsewhere (options); @name is for messages. */
-int spec_check_resources(struct arena *a, const struct spec_resources *r, const char *name, struct error *err);
+int spec_check_resources(struct arena *a, const struct spec_resources *r, const char *name,
+                         struct error *err);
 
 /** The document `hull spec` writes: runc's example (busybox shell, tty), rootless variant on demand. Plain
  * JSON text. */

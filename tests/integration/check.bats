@@ -103,17 +103,10 @@ check_inside()
         state() { cat /proc/self/mountinfo; ls -R /tmp; echo /proc/[0-9]* | wc -w; }
         before=$(state)
         /tmp/hull --root /tmp/not/yet check >/dev/null || exit 98
+        sleep 0.3 # orphans of what was tried are reaped by this shell
         after=$(state)
         diff <(echo "$before") <(echo "$after")' bash "$DIR"
     exits 0
-}
-
-@test "it is quick" {
-    local start
-    check "$HULL"
-    start=$(date +%s%N)
-    for _ in 1 2 3 4 5; do "$HULL" check >/dev/null; done
-    [ $((($(date +%s%N) - start) / 5000000)) -lt 150 ]
 }
 
 @test "the table: groups, one line each, the remedy below; colour on a terminal only" {

@@ -227,7 +227,8 @@ Test(spec_decode, null_is_missing)
         "\"linux\":{\"seccomp\":null,\"resources\":null,\"namespaces\":null,\"sysctl\":null}}");
     cr_assert(!s->hostname && !s->n_mounts && !s->process.capabilities.present &&
               !s->process.has_oom_score_adj);
-    cr_assert(!s->linux_.seccomp.present && !s->linux_.resources.present && !s->process.user.n_additional_gids);
+    cr_assert(!s->linux_.seccomp.present && !s->linux_.resources.present &&
+              !s->process.user.n_additional_gids);
 }
 
 Test(spec_decode, the_least)
@@ -244,7 +245,8 @@ Test(spec_decode, example_round_trip)
     cr_assert_eq(length, strlen(text));
     struct spec *s = parse(text);
     cr_assert_str_eq(s->oci_version, SPEC_VERSION);
-    cr_assert(s->process.terminal && s->root_readonly && s->n_mounts == 7 && s->linux_.resources.n_devices == 1);
+    cr_assert(s->process.terminal && s->root_readonly && s->n_mounts == 7 &&
+              s->linux_.resources.n_devices == 1);
     cr_assert(s->linux_.namespaces[NS_NETWORK].present && !s->linux_.namespaces[NS_USER].present);
 
     s = parse(spec_example(&arena, true, &length));

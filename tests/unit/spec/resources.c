@@ -139,11 +139,12 @@ Test(spec_resources, device_rules)
 /* Go's zero values, and null. */
 Test(spec_resources, missing)
 {
-    struct spec_resources none = good(
-        "{\"memory\":{\"limit\":0,\"reservation\":0,\"swap\":0,\"kernel\":0,\"kernelTCP\":0},"
-        "\"cpu\":{\"shares\":0,\"quota\":0,\"period\":0,\"realtimeRuntime\":0,\"realtimePeriod\":0,"
-        "\"cpus\":\"\",\"mems\":\"\",\"idle\":null},\"pids\":{\"limit\":0},\"blockIO\":{\"weight\":0,\"leafWeight\":0,"
-        "\"weightDevice\":null},\"hugepageLimits\":[],\"network\":{},\"rdma\":{},\"unified\":{}}");
+    struct spec_resources none =
+        good("{\"memory\":{\"limit\":0,\"reservation\":0,\"swap\":0,\"kernel\":0,\"kernelTCP\":0},"
+             "\"cpu\":{\"shares\":0,\"quota\":0,\"period\":0,\"realtimeRuntime\":0,\"realtimePeriod\":0,"
+             "\"cpus\":\"\",\"mems\":\"\",\"idle\":null},\"pids\":{\"limit\":0},\"blockIO\":{\"weight\":0,"
+             "\"leafWeight\":0,"
+             "\"weightDevice\":null},\"hugepageLimits\":[],\"network\":{},\"rdma\":{},\"unified\":{}}");
     struct spec_resources empty = good("{}");
     none.hugepages = NULL; /* an empty list has a place */
     none.rdma = NULL;
