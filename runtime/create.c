@@ -27,6 +27,7 @@
 #include "base/path.h"
 #include "base/procfs.h"
 #include "base/socket.h"
+#include "base/sync.h"
 #include "base/syscalls.h"
 #include "base/timestamp.h"
 #include "namespaces/namespaces.h"
@@ -40,7 +41,6 @@
 #include "runtime/process.h"
 #include "runtime/spawn.h"
 #include "runtime/state.h"
-#include "runtime/sync.h"
 #include "runtime/terminal.h"
 
 struct creation {

@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "base/procfs.h"
 #include "base/socket.h"
+#include "base/sync.h"
 #include "base/syscalls.h"
 #include "namespaces/namespaces.h"
 #include "runtime/container.h"
@@ -25,7 +26,6 @@
 #include "runtime/seccomp.h"
 #include "runtime/spawn.h"
 #include "runtime/state.h"
-#include "runtime/sync.h"
 #include "runtime/terminal.h"
 
 struct execution {

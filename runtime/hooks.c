@@ -22,8 +22,8 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/sync.h"
 #include "base/syscalls.h"
-#include "runtime/sync.h"
 
 enum { QUOTE = 512 };
 

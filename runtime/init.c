@@ -19,11 +19,11 @@
 
 #include "base/log.h"
 #include "base/procfs.h"
+#include "base/sync.h"
 #include "net/net.h"
 #include "runtime/fault.h"
 #include "runtime/hooks.h"
 #include "runtime/process.h"
-#include "runtime/sync.h"
 #include "runtime/terminal.h"
 
 struct progress {

@@ -19,11 +19,11 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/procfs.h"
+#include "base/sync.h"
 #include "base/syscalls.h"
 #include "runtime/env.h"
 #include "runtime/fault.h"
 #include "runtime/process.h"
-#include "runtime/sync.h"
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 

@@ -26,11 +26,11 @@
 #include <sys/wait.h>
 
 #include "base/procfs.h"
+#include "base/sync.h"
 #include "base/syscalls.h"
 #include "namespaces/namespaces.h"
 #include "runtime/exe_seal.h"
 #include "runtime/fault.h"
-#include "runtime/sync.h"
 
 /* The kernel's errno alone does not say what to do. */
 static int clone_error(uint64_t flags, struct error *err)

@@ -3,7 +3,7 @@
  * Both ends are the same binary, but after the container's code could have influenced init the packet is
  * still checked: length at least the head, type in range, text terminated here.
  */
-#include "runtime/sync.h"
+#include "base/sync.h"
 
 #include <errno.h>
 #include <poll.h>
