@@ -17,7 +17,8 @@
 
 #include "sandbox/vmm/memory.h"
 
-enum { VIRTQUEUE_MAX_SIZE = 1024, VIRTQUEUE_MAX_CHAIN = 258 };
+/* The longest chain that a driver of ours makes: 1 MiB of pages and the headers of a FUSE request around them. */
+enum { VIRTQUEUE_MAX_SIZE = 1024, VIRTQUEUE_MAX_CHAIN = 256 + 8 };
 #define VIRTQUEUE_MAX_BYTES (8ULL << 20) /* of one chain, both directions together */
 
 /* Saved and loaded as it is (version in the transport's state). */
@@ -44,8 +45,17 @@ struct virtqueue_chain {
  * memory. -1: they are not, and the queue stays unusable. */
 int virtqueue_enable(struct virtqueue *q, const struct guest_memory *m);
 
+/** What virtqueue_enable() checks, for a queue that comes from a saved state. */
+bool virtqueue_valid(const struct virtqueue *q, const struct guest_memory *m);
+
 /** The next chain. 1: got one; 0: none is there; -1: the queue is broken now. */
 int virtqueue_pop(struct virtqueue *q, const struct guest_memory *m, struct virtqueue_chain *chain);
+
+/** The same; when none is there, ask for a kick and look once more. */
+int virtqueue_pop_or_wait(struct virtqueue *q, const struct guest_memory *m, struct virtqueue_chain *chain);
+
+/** Undo the last pop (which has not been pushed): the same chain, as the guest then has it, comes again. */
+void virtqueue_put_back(struct virtqueue *q);
 
 /** Give @head back with @written bytes in its writable part. -1: broken. */
 int virtqueue_push(struct virtqueue *q, const struct guest_memory *m, uint16_t head, uint32_t written);
