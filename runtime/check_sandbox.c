@@ -15,8 +15,8 @@
 #include <cpuid.h>
 #endif
 
-#include "base/buffer.h"
 #include "runtime/check_private.h"
+#include "sandbox/vmm/kvm.h"
 
 void check_build(struct probe *p)
 {
@@ -26,24 +26,11 @@ void check_build(struct probe *p)
 
 /* --- the processor --------------------------------------------------------------------------------------------------- */
 
-enum virtualization { VIRT_NONE, VIRT_VMX, VIRT_SVM, VIRT_OTHER };
-
 #ifdef __x86_64__
 
-/* Intel SDM volume 2, CPUID leaf 1; AMD APM volume 3, leaves 8000_0001 and 8000_000A. */
-enum { LEAF1_ECX_VMX = 1 << 5, EXT1_ECX_SVM = 1 << 2, SVM_EDX_NPT = 1 << 0 };
+/* Intel SDM volume 2, CPUID leaf 1; AMD APM volume 3, leaf 8000_000A. */
+enum { SVM_EDX_NPT = 1 << 0 };
 #define LEAF1_ECX_HYPERVISOR (1U << 31)
-
-static enum virtualization virtualization(void)
-{
-    unsigned eax, ebx, ecx, edx;
-
-    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && ecx & LEAF1_ECX_VMX)
-        return VIRT_VMX;
-    if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && ecx & EXT1_ECX_SVM)
-        return VIRT_SVM;
-    return VIRT_NONE;
-}
 
 /* "KVMKVMKVM" ..., or NULL on bare metal. */
 static const char *hypervisor(struct arena *a)
@@ -70,11 +57,6 @@ static bool npt(void)
 
 #else
 
-static enum virtualization virtualization(void)
-{
-    return VIRT_OTHER; /* no bit that user space could read: KVM itself knows */
-}
-
 static const char *hypervisor(struct arena *a)
 {
     (void)a;
@@ -92,7 +74,7 @@ void check_cpu(struct probe *p)
 {
     static const char *const names[] = {[VIRT_VMX] = "VMX", [VIRT_SVM] = "SVM", [VIRT_OTHER] = "see kvm"};
     const char *above = hypervisor(p->arena);
-    enum virtualization v = virtualization();
+    enum virtualization v = kvm_processor();
 
     if (v == VIRT_NONE)
         probe_missing(p,
@@ -128,7 +110,7 @@ static bool ept(struct arena *a)
 
 void check_nested_paging(struct probe *p)
 {
-    enum virtualization v = virtualization();
+    enum virtualization v = kvm_processor();
 
     if (v == VIRT_NONE)
         probe_missing(p, "see cpu", "none without VMX or SVM");
@@ -142,47 +124,9 @@ void check_nested_paging(struct probe *p)
 
 /* --- /dev/kvm ------------------------------------------------------------------------------------------------------- */
 
-enum { API_VERSION = 12 }; /* Documentation/virt/kvm/api.rst 4.1: stable since 2.6.22 */
-
 static int open_kvm(void)
 {
     return open("/dev/kvm", O_RDWR | O_CLOEXEC);
-}
-
-static const char *kvm_module(void)
-{
-    static const char *const modules[] = {"kvm_intel", "kvm_amd", "kvm_pvm"};
-
-    for (size_t i = 0; i < ARRAY_SIZE(modules); i++) {
-        char path[64];
-
-        snprintf(path, sizeof(path), "/sys/module/%s", modules[i]);
-        if (access(path, F_OK) == 0)
-            return modules[i];
-    }
-    return NULL;
-}
-
-/* /dev/kvm does not open, for the reason @code. */
-static void kvm_refused(struct probe *p, int code)
-{
-    static const char *const load[] = {[VIRT_NONE] = "see cpu: without VMX or SVM no module will load",
-                                       [VIRT_VMX] = "as root: modprobe kvm_intel",
-                                       [VIRT_SVM] = "as root: modprobe kvm_amd",
-                                       [VIRT_OTHER] = "boot a kernel with KVM"};
-    const char *module = kvm_module(), *remedy;
-
-    if (code == EACCES || code == EPERM)
-        remedy = "have the user in the group of /dev/kvm (as root: usermod -aG kvm USER, chgrp kvm /dev/kvm, "
-                 "chmod 0660 "
-                 "/dev/kvm), then log in again";
-    else if (code == ENOENT && module)
-        remedy = arena_printf(p->arena,
-                              "%s is loaded: pass the device into this container, or mknod /dev/kvm c 10 232",
-                              module);
-    else
-        remedy = load[virtualization()];
-    probe_missing(p, remedy, "/dev/kvm: %s", strerror(code));
 }
 
 void check_kvm(struct probe *p)
@@ -190,17 +134,17 @@ void check_kvm(struct probe *p)
     _cleanup_(fd_closep) int kvm = open_kvm();
     _cleanup_(fd_closep) int vm = -1;
     const char *module;
-    int version;
+    char words[KVM_WORDS];
 
     if (kvm < 0) {
-        kvm_refused(p, errno);
+        int code = errno;
+        probe_missing(p, arena_strdup(p->arena, kvm_remedy(code, words)), "/dev/kvm: %s", strerror(code));
         return;
     }
     module = kvm_module();
-    version = ioctl(kvm, KVM_GET_API_VERSION, 0);
-    if (version != API_VERSION) {
+    if (!kvm_speaks(kvm)) {
         probe_missing(p, "see what made it: ls -l /dev/kvm should say 10, 232",
-                      "/dev/kvm does not speak KVM's API %d", API_VERSION);
+                      "/dev/kvm does not speak KVM's stable API");
         return;
     }
     vm = ioctl(kvm, KVM_CREATE_VM, 0);
@@ -212,51 +156,22 @@ void check_kvm(struct probe *p)
             "KVM_CREATE_VM: %s", strerror(errno));
 }
 
-/* sandbox/vmm is written against these. */
-static const struct {
-    const char *name;
-    int number;
-    bool needed;
-} capabilities[] = {
-    {"USER_MEMORY", KVM_CAP_USER_MEMORY, true},
-    {"NR_MEMSLOTS", KVM_CAP_NR_MEMSLOTS, true},
-    {"READONLY_MEM", KVM_CAP_READONLY_MEM, false},
-    {"IRQFD", KVM_CAP_IRQFD, true},
-    {"IOEVENTFD", KVM_CAP_IOEVENTFD, true},
-    {"IMMEDIATE_EXIT", KVM_CAP_IMMEDIATE_EXIT, true},
-#ifdef __x86_64__
-    {"IRQCHIP", KVM_CAP_IRQCHIP, true},
-    {"SPLIT_IRQCHIP", KVM_CAP_SPLIT_IRQCHIP, false},
-    {"TSC_DEADLINE_TIMER", KVM_CAP_TSC_DEADLINE_TIMER, true},
-    {"EXT_CPUID", KVM_CAP_EXT_CPUID, true},
-    {"XSAVE", KVM_CAP_XSAVE, true},
-    {"XCRS", KVM_CAP_XCRS, true},
-    {"VCPU_EVENTS", KVM_CAP_VCPU_EVENTS, true},
-    {"MP_STATE", KVM_CAP_MP_STATE, true},
-    {"ADJUST_CLOCK", KVM_CAP_ADJUST_CLOCK, false},
-    {"SET_TSS_ADDR", KVM_CAP_SET_TSS_ADDR, true},
-#endif
-};
-
 void check_kvm_capabilities(struct probe *p)
 {
-    struct buffer lacks[2] = {{.arena = p->arena}, {.arena = p->arena}}; /* optional, needed */
+    char needed[KVM_WORDS], optional[KVM_WORDS];
     _cleanup_(fd_closep) int kvm = open_kvm();
 
-    if (kvm < 0 || ioctl(kvm, KVM_GET_API_VERSION, 0) != API_VERSION) {
+    if (kvm < 0 || !kvm_speaks(kvm)) {
         probe_missing(p, "see kvm", "not known without /dev/kvm");
         return;
     }
-    for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
-        if (ioctl(kvm, KVM_CHECK_EXTENSION, capabilities[i].number) <= 0)
-            buffer_printf(&lacks[capabilities[i].needed], " %s", capabilities[i].name);
-    if (lacks[true].length)
-        probe_missing(p, "boot a newer kernel", "missing:%s", lacks[true].data);
-    else if (lacks[false].length)
-        probe_warn(p, NULL, "some devices are slower without:%s", lacks[false].data);
+    size_t n = kvm_lacks(kvm, true, needed) + kvm_lacks(kvm, false, optional);
+    if (needed[0])
+        probe_missing(p, "boot a newer kernel", "missing:%s", needed);
+    else if (optional[0])
+        probe_warn(p, NULL, "some devices are slower without:%s", optional);
     else
-        probe_ok(p, "all %zu, up to %d vCPUs", ARRAY_SIZE(capabilities),
-                 ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS));
+        probe_ok(p, "all %zu, up to %d vCPUs", n, ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS));
 }
 
 /* --- vhost, the guest's kernel ------------------------------------------------------------------------------------- */
