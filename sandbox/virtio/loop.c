@@ -6,7 +6,7 @@
  * A descriptor that became ready and was removed within the same round is only a slot that is free again, or one that
  * is called for nothing.
  */
-/* #syscalls: epoll_wait epoll_ctl write futex */
+/* #syscalls(io fs): epoll_wait epoll_pwait epoll_ctl write futex */
 #include "sandbox/virtio/loop.h"
 
 #include <errno.h>

@@ -10,7 +10,7 @@
  * a queue is checked and latched when it becomes ready. A device that finds its driver broken sets DEVICE_NEEDS_RESET and is
  * not called again before a reset.
  */
-/* #syscalls: futex write */
+/* #syscalls(vcpu io fs): futex write */
 #include "sandbox/virtio/mmio.h"
 
 #include <errno.h>

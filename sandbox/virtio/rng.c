@@ -3,7 +3,7 @@
  * (fewer than asked for is what the driver must expect, 5.4.6.2), and all together RNG_BYTES_A_SECOND after a burst.
  * When the allowance is used up, requests wait in the ring for the timer. Nothing of it needs to be saved.
  */
-/* #syscalls: getrandom timerfd_settime clock_gettime */
+/* #syscalls(io): getrandom timerfd_settime clock_gettime */
 #include "sandbox/virtio/rng.h"
 
 #include <errno.h>

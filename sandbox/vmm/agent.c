@@ -5,7 +5,7 @@
  * A header is believed once it is whole and its length one that fits; what stands in it besides is judged by
  * conversation.c. The other end is a process of ours (the vsock device), but its bytes are the guest's.
  */
-/* #syscalls: read sendto */
+/* #syscalls(main): read sendto */
 #include "sandbox/vmm/agent.h"
 
 #include <errno.h>
