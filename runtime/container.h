@@ -25,6 +25,9 @@ struct create_options {
         listen_fds; /* the first of these, systemd's: LISTEN_FDS=N, LISTEN_PID=1 go into the environment */
     bool no_pivot, no_new_keyring;
     bool detach, keep, no_subreaper; /* run only */
+    /* Changes what config.json says before anything is made of it; NULL on a host. @adapt_argument goes along. */
+    int (*adapt)(struct arena *a, struct spec *spec, const char *argument, struct error *err);
+    const char *adapt_argument;
 };
 
 struct exec_options {

@@ -146,6 +146,8 @@ static int load_bundle(struct creation *c, struct error *err)
         return error_set(err, errno, "bundle %s", bundle ? bundle : "in the current directory");
     if (spec_load(a, dir, c->o->config ? c->o->config : "config.json", &c->spec, err) < 0)
         return -1;
+    if (c->o->adapt && c->o->adapt(a, c->spec, c->o->adapt_argument, err) < 0)
+        return -1;
     c->container = (struct container){.id = (char *)c->o->id,
                                       .bundle = (char *)bundle,
                                       .oci_version = c->spec->oci_version,
