@@ -107,7 +107,7 @@ int machine_ioeventfd(struct machine *m, int eventfd, uint64_t address, uint32_t
     return 0;
 }
 
-/* #syscalls: write */
+/* #syscalls(main vcpu io fs): write */
 void machine_end(struct machine *m, enum machine_end how, const char *fmt, ...)
 {
     static const uint64_t one = 1;
