@@ -246,7 +246,7 @@ static exit_handler *const exits[] = {
     [KVM_EXIT_INTERNAL_ERROR] = exit_internal_error,
 };
 
-static bool handle_exit(struct vcpu *v)
+bool vcpu_handle_exit(struct vcpu *v)
 {
     uint32_t reason = v->run->exit_reason;
 
@@ -269,7 +269,7 @@ static void run(struct vcpu *v)
 {
     for (;;) {
         if (ioctl(v->fd, KVM_RUN, 0) == 0) {
-            if (!handle_exit(v))
+            if (!vcpu_handle_exit(v))
                 return;
         } else if (errno == EINTR) {
             if (__atomic_load_n(&v->run->immediate_exit, __ATOMIC_SEQ_CST))

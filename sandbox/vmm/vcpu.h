@@ -46,6 +46,9 @@ int vcpus_start(struct vcpu *v, unsigned n, struct error *err);
 /** Stop all and wait for their threads. An access that a vCPU was in is finished: the state can be saved then. */
 void vcpus_stop(struct vcpu *v, unsigned n);
 
+/** What a thread does with the exit that stands in v->run. True: run on; false: the machine has ended. */
+bool vcpu_handle_exit(struct vcpu *v);
+
 /* Saved and loaded as it is, while the threads do not run. */
 enum { VCPU_STATE_VERSION = 1, VCPU_MAX_MSRS = 96 };
 struct vcpu_state {
