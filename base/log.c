@@ -41,6 +41,11 @@ int log_open(const char *path, enum log_format format, enum log_level level, str
     return 0;
 }
 
+bool log_shows(enum log_level level)
+{
+    return level <= target.level;
+}
+
 int log_level_parse(const char *name, enum log_level *level, struct error *err)
 {
     static const struct {
@@ -113,7 +118,7 @@ static void add_plain(struct buffer *line, enum log_level level, const char *mes
 
 void log_write(enum log_level level, const char *fmt, ...)
 {
-    if (level > target.level)
+    if (!log_shows(level))
         return;
 
     int saved = errno;

@@ -18,6 +18,9 @@ int log_open(const char *path, enum log_format format, enum log_level level, str
 /** Parse runc's level names (debug info warn|warning error fatal panic). */
 int log_level_parse(const char *name, enum log_level *level, struct error *err);
 
+/** True when messages of @level are written. */
+bool log_shows(enum log_level level);
+
 /** True when the log is a file of its own, so that a message for the user has to be printed as well. */
 bool log_is_file(void);
 

@@ -21,6 +21,11 @@
             "move the root mount instead of pivot_root (for ramdisks)"),                                     \
         ROW("no-new-keyring", 0, NULL, no_new_keyring, option_flag, "stay in the caller's session keyring"), \
         ROW("no-subreaper", 0, NULL, no_subreaper, option_flag, "do not adopt orphaned processes"),          \
+        ROW("kernel", 0, "FILE", kernel, option_string,                                                      \
+            "a sandbox's kernel: vmlinux or bzImage (default: the installed one, or the newest in /boot)"),  \
+        ROW("kernel-messages", 0, NULL, kernel_messages, option_flag,                                        \
+            "show the messages of a sandbox's kernel on standard error"),                                    \
+        ROW("timing", 0, NULL, timing, option_now, "say on standard error where a sandbox's start went"),    \
         ROW("preserve-fds", 0, "N", preserve_fds, option_preserve_fds,                                       \
             "keep N more descriptors open, from 3 on")
 

@@ -65,7 +65,7 @@ static const struct option_row global_rows[] = {
     ROW("rootless", 0, "auto|true|false", rootless, option_choice,
         "do without root on the host (default: auto)"),
     ROW("isolation", 0, "container|vm", isolation, option_choice,
-        "this build has only the first, which is the default"),
+        "container (default), or vm: each in a virtual machine of its own"),
     ROW("criu", 0, "PATH", criu, option_string, "ignored, for runc's sake"),
     ROW("version", 'v', NULL, version, option_flag, "print the version"),
     {0},
@@ -93,7 +93,7 @@ static int print_help(struct arena *a, struct error *err)
 {
     struct buffer b = {.arena = a};
 
-    buffer_puts(&b, "NAME:\n   hull - run OCI bundles as containers\n\n"
+    buffer_puts(&b, "NAME:\n   hull - run OCI bundles as containers, or each in a virtual machine\n\n"
                     "USAGE:\n   hull [GLOBAL OPTION...] COMMAND [OPTION...] [ARGUMENT...]\n\nCOMMANDS:\n");
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
         buffer_printf(&b, "  %-10s  %s\n", commands[i]->name, commands[i]->summary);
@@ -147,26 +147,23 @@ static int open_log(const struct globals *g, struct error *err)
     return log_open(path, g->log_format, g->debug ? LOG_DEBUG : g->log_level, err);
 }
 
-/* The strongest request for isolation wins; one that cannot be granted may not be answered with a weaker one.
- */
-static int check_isolation(const struct globals *g, const char *program, const struct command *command,
-                           struct error *err)
+/* Who asks for a sandbox, or NULL; the bundle may ask for one too (runtime/sandbox.c). */
+static int find_vm_asker(const struct globals *g, const char *program, const struct command *command,
+                         const char **asker, struct error *err)
 {
     const char *slash = strrchr(program, '/'), *environment = getenv("HULL_ISOLATION");
-    const char *asker = NULL;
 
     if (environment && *environment && strcmp(environment, "container") && strcmp(environment, "vm"))
         return error_set(err, 0, "environment variable HULL_ISOLATION must be container or vm, got \"%s\"",
                          environment);
+    if (!command->creates)
+        return 0;
     if (g->isolation == ISOLATION_VM)
-        asker = "--isolation=vm";
-    else if (command->creates && environment && !strcmp(environment, "vm"))
-        asker = "environment variable HULL_ISOLATION=vm";
-    else if (command->creates && !strcmp(slash ? slash + 1 : program, "hull-vm"))
-        asker = "the program's name hull-vm";
-    if (asker)
-        return error_set(err, 0, "%s: this build of hull has no sandboxes yet; it isolates by container only",
-                         asker);
+        *asker = "--isolation=vm";
+    else if (environment && !strcmp(environment, "vm"))
+        *asker = "environment variable HULL_ISOLATION=vm";
+    else if (!strcmp(slash ? slash + 1 : program, "hull-vm"))
+        *asker = "the program's name hull-vm";
     return 0;
 }
 
@@ -217,7 +214,7 @@ static int run_command_line(const struct globals *g, struct arena *a, const char
         return usage_error(command, err);
     }
     if (check_argument_count(command, arguments.n, err) < 0 ||
-        check_isolation(g, program, command, err) < 0 || make_runtime(&rt, g, err) < 0)
+        find_vm_asker(g, program, command, &rt.vm_asker, err) < 0 || make_runtime(&rt, g, err) < 0)
         return -1;
     status = command->run(&rt, options, &arguments, err);
     if (status < 0 && err->exit_code == 0)

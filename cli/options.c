@@ -8,6 +8,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "base/duration.h"
 #include "base/number.h"
@@ -190,6 +191,18 @@ int option_flag(const struct option_use *use, void *field, struct error *err)
                 return 0;
             }
     return error_set(err, 0, "%s must be true or false, got \"%s\"", use->what, use->text);
+}
+
+int option_now(const struct option_use *use, void *field, struct error *err)
+{
+    struct timespec now;
+    bool set;
+
+    if (option_flag(use, &set, err) < 0)
+        return -1;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    *(uint64_t *)field = set ? (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec : 0;
+    return 0;
 }
 
 int option_string(const struct option_use *use, void *field, struct error *err)

@@ -67,6 +67,7 @@ option_parser option_string;       /* const char *; "" means not given, as in Go
 option_parser option_list;         /* struct string_list; each use appends */
 option_parser option_environment;  /* struct string_list of NAME=VALUE */
 option_parser option_preserve_fds; /* unsigned */
+option_parser option_now;          /* uint64_t: a flag; CLOCK_MONOTONIC in ns when it is set, else 0 */
 option_parser option_interval;     /* uint64_t, nanoseconds, more than 0: "5s", "100ms" */
 option_parser option_choice;       /* int or enum: which of the row's value, "table|json", counted from 0 */
 

@@ -64,6 +64,8 @@ char *path_clean(struct arena *a, const char *path)
 
 int step_error(const struct mount_step *s, struct error *err)
 {
+    if (s->spec->name)
+        return error_wrap(err, "%s", s->spec->name);
     return error_wrap(err, "mounts[%zu] (%s)", s->index, s->spec->destination);
 }
 
@@ -247,7 +249,7 @@ int rootfs_plan(struct arena *a, const struct spec *spec, const struct rootfs_op
     *r = (struct rootfs){.arena = a,
                          .spec = spec,
                          .options = *options,
-                         .setup_dev = options->new_mount_namespace,
+                         .setup_dev = options->new_mount_namespace && !options->bare,
                          .root = -1,
                          .fds_dir = -1,
                          .null = -1};
@@ -265,7 +267,7 @@ int rootfs_plan(struct arena *a, const struct spec *spec, const struct rootfs_op
     r->steps = arena_new_n(a, spec->n_mounts, struct mount_step);
     for (size_t i = 0; i < r->n_steps; i++)
         if (plan_step(r, i, err) < 0)
-            return error_wrap(err, "mounts[%zu] (%s)", i, spec->mounts[i].destination);
+            return step_error(&r->steps[i], err);
     if (plan_devices(r, err) < 0)
         return -1;
     *out = r;

@@ -27,6 +27,7 @@ struct rootfs_options {
     bool new_mount_namespace;
     bool new_cgroup_namespace;
     bool new_network_namespace;
+    bool bare;     /* a tree to be shared, not a root to run in: no devices */
     bool rootless; /* the caller is not root on the host: degrade where the kernel refuses and isolation still
                       holds */
     const struct cgroup *cgroup; /* the container's own; without directories: it is in its caller's */

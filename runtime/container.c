@@ -67,6 +67,15 @@ int open_container(const struct runtime *rt, const char *id, bool lock, struct o
     return 0;
 }
 
+int refuse_sandbox(const struct container *c, const char *what, struct error *err)
+{
+    return c->sandbox
+               ? error_set(err, 0,
+                           "%s: not available for sandboxes yet: container %s runs in a virtual machine",
+                           what, c->id)
+               : 0;
+}
+
 int container_load(const struct runtime *rt, const char *id, struct container *out, struct error *err)
 {
     _cleanup_(opened_close) struct opened o;
@@ -168,12 +177,12 @@ int container_start(const struct runtime *rt, const char *id, struct error *err)
 
 static int kill_all(const struct runtime *rt, const struct opened *o, int sig, struct error *err)
 {
-    pid_t *pids;
-    size_t n;
+    pid_t *pids = NULL;
+    size_t n = 0;
 
     if (o->extra.cgroup->n_dirs > 0)
         return cgroup_signal(o->extra.cgroup, sig, err);
-    if (container_processes(rt, o->container.id, &pids, &n, err) < 0)
+    if (!o->container.sandbox && container_processes(rt, o->container.id, &pids, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
         if (pids[i] != o->container.pid && kill(pids[i], sig) < 0 && errno != ESRCH)

@@ -12,6 +12,7 @@ struct runtime {
     const char *root; /* state directory of all containers: --root */
     bool rootless;    /* not root on the host, or --rootless=true */
     enum cgroup_manager cgroup_manager;
+    const char *vm_asker; /* what on the command line asks for a sandbox, or NULL */
 };
 
 struct create_options {
@@ -24,6 +25,10 @@ struct create_options {
     unsigned
         listen_fds; /* the first of these, systemd's: LISTEN_FDS=N, LISTEN_PID=1 go into the environment */
     bool no_pivot, no_new_keyring;
+    /* of a sandbox: */
+    const char *kernel;   /* file of the guest's kernel, NULL: found */
+    uint64_t timing;      /* say where the time went, counted from this CLOCK_MONOTONIC in ns; 0: don't */
+    bool kernel_messages; /* on standard error */
     bool detach, keep, no_subreaper; /* run only */
     /* Changes what config.json says before anything is made of it; NULL on a host. @adapt_argument goes along. */
     int (*adapt)(struct arena *a, struct spec *spec, const char *argument, struct error *err);
@@ -60,6 +65,7 @@ struct container {
     pid_t pid; /* 0 when stopped */
     uint64_t start_time;
     enum container_status status;
+    bool sandbox; /* in a virtual machine: the process is its monitor */
     struct spec_annotation *annotations;
     size_t n_annotations;
 };

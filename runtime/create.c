@@ -39,6 +39,7 @@
 #include "runtime/init.h"
 #include "runtime/paths.h"
 #include "runtime/process.h"
+#include "runtime/sandbox.h"
 #include "runtime/spawn.h"
 #include "runtime/state.h"
 #include "runtime/terminal.h"
@@ -95,21 +96,22 @@ static char *owner_name(struct arena *a)
     return arena_printf(a, "#%u", uid);
 }
 
-/* Asked for the stronger hull, never answer with the weaker one. */
-static int check_isolation(const struct spec *spec, struct error *err)
+/* Asked for the stronger hull, never answer with the weaker one. For a sandbox c->spec is the host's half from here on. */
+static int choose_isolation(struct creation *c, struct error *err)
 {
-    for (size_t i = 0; i < spec->n_annotations; i++) {
-        const struct spec_annotation *a = &spec->annotations[i];
+    const char *asker, *place = arena_printf(c->rt->arena, "%s/%s", c->rt->root, c->o->id);
+    struct spec *host;
 
-        if (strcmp(a->key, "org.hull.isolation") == 0 && strcmp(a->value, "container") != 0)
-            return error_set(err, 0,
-                             "annotations[\"org.hull.isolation\"]: \"%s\" is not available in this build: "
-                             "only \"container\" is",
-                             a->value);
-    }
-    if (spec->vm.json)
-        return error_set(
-            err, 0, "vm: the bundle asks for a virtual machine, which this build cannot give: remove `vm`");
+    if (sandbox_asked(c->rt, c->spec, &asker, err) < 0)
+        return -1;
+    if (!asker)
+        return c->o->kernel ? error_set(err, 0, "--kernel: a container has none: it is for --isolation=vm")
+                            : 0;
+    if (sandbox_plan(c->rt, c->o, c->container.bundle, place, c->spec, &c->init.sandbox, &host, err) < 0)
+        return error_wrap(err, "%s asks for a sandbox", asker);
+    c->spec = host;
+    c->container.rootfs = (char *)c->init.sandbox->rootfs;
+    c->container.sandbox = true;
     return 0;
 }
 
@@ -206,6 +208,7 @@ static int plan(struct creation *c, struct error *err)
                                      .new_mount_namespace = ns[NS_MOUNT].present && !ns[NS_MOUNT].path,
                                      .new_cgroup_namespace = ns[NS_CGROUP].present && !ns[NS_CGROUP].path,
                                      .new_network_namespace = ns[NS_NETWORK].present && !ns[NS_NETWORK].path,
+                                     .bare = c->init.sandbox != NULL,
                                      .rootless = c->rt->rootless,
                                      .cgroup = c->extra.cgroup};
 
@@ -214,7 +217,8 @@ static int plan(struct creation *c, struct error *err)
         seccomp_prepare(c->rt->arena, &c->spec->linux_.seccomp, runtime_cache_dir(c->rt), &c->init.seccomp,
                         err) < 0)
         return -1;
-    c->container.rootfs = (char *)rootfs_path(c->init.rootfs);
+    if (!c->init.sandbox)
+        c->container.rootfs = (char *)rootfs_path(c->init.rootfs);
     for (int type = 0; type < NS_COUNT; type++) {
         if (ns[type].present)
             c->extra.namespaces |= (unsigned)namespace_clone_flag(type);
@@ -232,7 +236,7 @@ static int plan(struct creation *c, struct error *err)
 static int prepare(struct creation *c, bool detach, struct error *err)
 {
     if (container_id_validate(c->o->id, err) < 0 || check_preserved(c->o->preserve_fds, err) < 0 ||
-        load_bundle(c, err) < 0 || check_isolation(c->spec, err) < 0 || check_terminal(c, detach, err) < 0)
+        load_bundle(c, err) < 0 || choose_isolation(c, err) < 0 || check_terminal(c, detach, err) < 0)
         return -1;
     if (c->o->console_socket && socket_connect(c->o->console_socket, &c->console_socket, err) < 0)
         return error_wrap(err, "--console-socket");

@@ -21,6 +21,7 @@
 #include "runtime/fault.h"
 #include "runtime/foreground.h"
 #include "runtime/launch.h"
+#include "runtime/opened.h"
 #include "runtime/paths.h"
 #include "runtime/process.h"
 #include "runtime/seccomp.h"
@@ -132,6 +133,8 @@ static int load_container(struct execution *e, struct error *err)
     if (state_open(e->rt, e->o->id, false, &dir, err) < 0 ||
         state_read(e->rt->arena, dir, false, &e->container, &e->extra, err) < 0)
         return -1;
+    if (refuse_sandbox(&e->container, "exec", err) < 0)
+        return -1;
     if (e->container.status == CONTAINER_STOPPED || e->container.status == CONTAINER_CREATING)
         return error_set(err, 0, "cannot exec in a stopped container");
     if (e->container.status == CONTAINER_PAUSED && !e->o->ignore_paused)
@@ -204,7 +207,7 @@ static int child_terminal(struct execution *e, int sync, struct error *err)
 
     if (!e->process.terminal)
         return 0;
-    if (terminal_open(&e->process, &master, &slave, err) < 0)
+    if (terminal_open(&e->process, -1, &master, &slave, err) < 0)
         return -1;
     result = e->console_socket >= 0 ? terminal_send(e->console_socket, master, err)
                                     : sync_send_fd(sync, SYNC_TERMINAL, master, err);

@@ -13,6 +13,7 @@
 #include "namespaces/rootfs.h"
 #include "runtime/container.h"
 #include "runtime/launch.h"
+#include "runtime/sandbox.h"
 #include "runtime/seccomp.h"
 #include "runtime/spec/decode.h"
 
@@ -126,7 +127,7 @@ static void write_linux(struct json_writer *w)
 
 int features_document(struct arena *a, char **text, size_t *length, struct error *err)
 {
-    static const char *const annotations[] = {KEEP_GROUPS_ANNOTATION, NULL};
+    static const char *const annotations[] = {KEEP_GROUPS_ANNOTATION, SANDBOX_ANNOTATIONS, NULL};
     const struct scmp_version *seccomp = seccomp_version();
     struct json_writer w = json_writer_begin(a, true);
     size_t n_options;
@@ -142,6 +143,8 @@ int features_document(struct arena *a, char **text, size_t *length, struct error
     write_linux(&w);
     json_key(&w, "annotations");
     json_object(&w);
+    json_key(&w, ISOLATION_ANNOTATION);
+    json_string(&w, "container,vm");
     json_key(&w, "io.github.seccomp.libseccomp.version");
     json_string(&w, arena_printf(a, "%u.%u.%u", seccomp->major, seccomp->minor, seccomp->micro));
     json_object_end(&w);

@@ -4,7 +4,8 @@
  * up.
  *
  * States, as hull sees them over the sync socket: [HOOKS ->] [TERMINAL ->] [LISTENER ->] READY -> (waits) ->
- * end of file by execve. It is non-dumpable from the first step until execve (CVE-2016-9962), and holds its
+ * end of file by execve. A sandbox's init becomes hull-vmm without READY, which says it in its place (sandbox.h).
+ * It is non-dumpable from the first step until execve (CVE-2016-9962), and holds its
  * binary no more (exe_seal.c).
  */
 #include "runtime/init.h"
@@ -25,11 +26,13 @@
 #include "runtime/hooks.h"
 #include "runtime/process.h"
 #include "runtime/terminal.h"
+#include "sandbox/agent.h"
 
 struct progress {
     struct init *in;
     int sync, terminal; /* terminal: the pty's slave, or -1 */
     struct launch launch;
+    struct launch_program vmm; /* of a sandbox */
 };
 
 static bool has_new(const struct progress *p, enum namespace_type type)
@@ -99,7 +102,9 @@ static int step_sysctl(struct progress *p, struct error *err)
 
 static int step_mounts(struct progress *p, struct error *err)
 {
-    return rootfs_mount(p->in->rootfs, err);
+    if (rootfs_mount(p->in->rootfs, err) < 0)
+        return -1;
+    return p->in->sandbox ? sandbox_export(p->in->sandbox, p->in->rootfs, err) : 0;
 }
 
 static int run_hooks(struct progress *p, enum hook_type type, enum container_status status, struct error *err)
@@ -122,7 +127,8 @@ static int step_create_hooks(struct progress *p, struct error *err)
         if (sync_send(p->sync, SYNC_HOOKS, 0, err) < 0 || sync_wait_continue(p->sync, err) < 0)
             return -1;
     }
-    if (hooks[HOOK_CREATE_CONTAINER].n && fchdir(rootfs_root_fd(p->in->rootfs)) < 0)
+    if (hooks[HOOK_CREATE_CONTAINER].n &&
+        (fchdir(rootfs_root_fd(p->in->rootfs)) < 0 || (p->in->sandbox && chdir(AGENT_FS_ROOT) < 0)))
         return error_set(err, errno, "createContainer hooks: enter the root");
     return run_hooks(p, HOOK_CREATE_CONTAINER, CONTAINER_CREATING, err);
 }
@@ -139,7 +145,8 @@ static int step_terminal(struct progress *p, struct error *err)
 
     if (!p->in->spec->process.terminal)
         return 0;
-    if (terminal_open(&p->in->spec->process, &master, &p->terminal, err) < 0)
+    if (terminal_open(&p->in->spec->process, p->in->sandbox ? p->in->sandbox->devpts : -1, &master,
+                      &p->terminal, err) < 0)
         return -1;
     result = p->in->console_socket >= 0 ? terminal_send(p->in->console_socket, master, err)
                                         : sync_send_fd(p->sync, SYNC_TERMINAL, master, err);
@@ -148,7 +155,7 @@ static int step_terminal(struct progress *p, struct error *err)
 
 static int step_finish(struct progress *p, struct error *err)
 {
-    return rootfs_finish(p->in->rootfs, p->terminal, err);
+    return rootfs_finish(p->in->rootfs, p->in->sandbox ? -1 : p->terminal, err);
 }
 
 static int step_process(struct progress *p, struct error *err)
@@ -166,6 +173,11 @@ static int step_process(struct progress *p, struct error *err)
                                 .listen_fds = in->options->listen_fds,
                                 .sync = p->sync,
                                 .arena = in->arena};
+    if (in->sandbox) {
+        if (sandbox_program(in->sandbox, in->arena, p->sync, in->fifo, &p->vmm, err) < 0)
+            return -1;
+        p->launch.program = &p->vmm;
+    }
     return launch_prepare(&p->launch, err);
 }
 
@@ -205,6 +217,8 @@ static int step_wait(struct progress *p, struct error *err)
     char go;
     ssize_t n;
 
+    if (p->in->sandbox)
+        return 0; /* hull-vmm's, when the container in the guest is there */
     prctl(PR_SET_PDEATHSIG, 0);
     if (p->in->fifo >= 0)
         heed_signals(saved);

@@ -3,6 +3,7 @@
 
 #include "namespaces/rootfs.h"
 #include "runtime/launch.h"
+#include "runtime/sandbox.h"
 
 struct init {
     struct arena *arena;
@@ -10,6 +11,7 @@ struct init {
     const struct create_options *options;
     struct rootfs *rootfs;
     struct seccomp_filter seccomp;
+    struct sandbox *sandbox;     /* NULL: a container */
     struct container *container; /* as hooks see it */
     int console_socket;          /* -1: the master goes to hull */
     int state_dir;       /* hull's, with the container's lock on it: init lets go of its copy at once */

@@ -289,6 +289,8 @@ int container_update_intel_rdt(const struct runtime *rt, const char *id, const c
 
     if (open_container(rt, id, true, &o, err) < 0)
         return -1;
+    if (refuse_sandbox(&o.container, "update", err) < 0)
+        return -1;
     if (o.pidfd < 0)
         return error_set(err, 0, "container not running");
     if (spec_load(rt->arena, o.dir, "config.json", &spec, err) < 0)

@@ -260,7 +260,18 @@ int launch_prepare(struct launch *l, struct error *err)
     }
     if (check_cwd(l, err) < 0 || FAULT_POINT("cwd", err) < 0)
         return -1;
-    return find_executable(l, err);
+    return l->program ? 0 : find_executable(l, err);
+}
+
+static int execute_program(const struct launch *l, struct error *err)
+{
+    const struct launch_program *p = l->program;
+
+    for (size_t i = 0; i < ARRAY_SIZE(p->keep); i++)
+        if (p->keep[i] >= 0 && fcntl(p->keep[i], F_SETFD, 0) < 0)
+            return error_set(err, errno, "keep descriptor %d for %s", p->keep[i], p->argv[0]);
+    execveat(p->fd, "", p->argv, l->env, AT_EMPTY_PATH);
+    return error_set(err, errno, "exec %s", p->argv[0]);
 }
 
 int launch_exec(struct launch *l, struct error *err)
@@ -276,6 +287,8 @@ int launch_exec(struct launch *l, struct error *err)
     }
     if (filter_is_deferred(l) && load_filter(l, err) < 0)
         return -1;
+    if (l->program)
+        return execute_program(l, err);
     execve(l->path, l->process->args.v, l->env);
     return error_set(err, 0, "exec %s: %s", l->path, go_error(errno));
 }

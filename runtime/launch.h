@@ -8,8 +8,16 @@
 #include "runtime/container.h"
 #include "runtime/seccomp.h"
 
+/* A program of Hull's own, in place of process.args. */
+struct launch_program {
+    int fd;
+    char **argv;
+    int keep[8]; /* descriptors that stay open besides 0, 1, 2; -1: none */
+};
+
 struct launch {
     const struct spec_process *process;
+    const struct launch_program *program; /* NULL: process.args, looked up in the container's root */
     const struct seccomp_filter *seccomp;
     const struct spec_personality *personality;
     const struct spec_memory_policy *memory_policy;

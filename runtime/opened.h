@@ -13,3 +13,7 @@ struct opened {
 /** Load @id, with its lock if @lock. Even on failure @o is to be closed. */
 int open_container(const struct runtime *rt, const char *id, bool lock, struct opened *o, struct error *err);
 void opened_close(struct opened *o);
+
+/** What is done inside, or to the processes inside, needs the guest's agent, which does not answer such yet: an error
+ * for sandboxes that says so. @what: "exec", "update" ... */
+int refuse_sandbox(const struct container *c, const char *what, struct error *err);

@@ -14,6 +14,7 @@
 #include "base/number.h"
 #include "base/procfs.h"
 #include "runtime/container.h"
+#include "runtime/opened.h"
 #include "runtime/state.h"
 
 struct entry {
@@ -107,6 +108,8 @@ int container_processes(const struct runtime *rt, const char *id, pid_t **pids, 
     ino_t ns;
 
     if (state_open(rt, id, false, &dir, err) < 0 || state_read(rt->arena, dir, false, &c, &extra, err) < 0)
+        return -1;
+    if (refuse_sandbox(&c, "ps", err) < 0)
         return -1;
     if (proc < 0)
         return error_set(err, errno, "open /proc");

@@ -23,6 +23,8 @@ static int freeze(const struct runtime *rt, const char *id, bool pause, struct e
 
     if (open_container(rt, id, true, &o, err) < 0)
         return -1;
+    if (refuse_sandbox(&o.container, what, err) < 0)
+        return -1;
     if (pause && *status != CONTAINER_RUNNING && *status != CONTAINER_CREATED)
         return error_set(err, 0, "container not running or created: %s", container_status_name(*status));
     if (!pause && *status != CONTAINER_PAUSED)
@@ -50,6 +52,8 @@ int container_update(const struct runtime *rt, const char *id, const struct spec
 
     if (open_container(rt, id, true, &o, err) < 0)
         return -1;
+    if (refuse_sandbox(&o.container, "update", err) < 0)
+        return -1;
     if (o.pidfd < 0)
         return error_set(err, 0, "container not running");
     if (check_cgroup(&o, "update", err) < 0)
@@ -69,6 +73,8 @@ int container_cgroup(const struct runtime *rt, const char *id, struct container 
     _cleanup_(opened_close) struct opened o = {.dir = -1, .pidfd = -1};
 
     if (open_container(rt, id, false, &o, err) < 0)
+        return -1;
+    if (refuse_sandbox(&o.container, "events and stats", err) < 0)
         return -1;
     if (o.pidfd < 0)
         return error_set(err, 0, "container with id %s is not running", id);

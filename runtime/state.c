@@ -101,6 +101,12 @@ static void write_string(struct json_writer *w, const char *key, const char *val
     json_string(w, value ? value : "");
 }
 
+static void write_isolation(struct json_writer *w, const struct container *c)
+{
+    if (c->sandbox)
+        write_string(w, "isolation", "vm");
+}
+
 int state_write(struct arena *a, int dir, const struct container *c, const struct state_extra *extra,
                 struct error *err)
 {
@@ -119,6 +125,7 @@ int state_write(struct arena *a, int dir, const struct container *c, const struc
     write_string(&w, "rootfs", c->rootfs);
     write_string(&w, "created", c->created);
     write_string(&w, "owner", c->owner);
+    write_isolation(&w, c);
     json_key(&w, "poststart");
     json_bool(&w, extra->poststart);
     json_key(&w, "poststop");
@@ -191,6 +198,7 @@ static enum container_status live_status(int dir, bool locked, struct container 
 int state_read(struct arena *a, int dir, bool locked, struct container *c, struct state_extra *extra,
                struct error *err)
 {
+    const char *isolation;
     struct json *o;
     size_t length;
     char *text;
@@ -212,6 +220,8 @@ int state_read(struct arena *a, int dir, bool locked, struct container *c, struc
                                   .no_pivot = json_get_bool(o, "noPivot"),
                                   .namespaces = json_get_u64(o, "namespaces"),
                                   .cgroup = cgroup_read_state(a, json_get(o, "cgroup"))};
+    isolation = json_get_string(o, "isolation");
+    c->sandbox = isolation && !strcmp(isolation, "vm");
     read_annotations(a, o, c);
     c->status = live_status(dir, locked, c, extra->cgroup);
     return 0;
@@ -259,6 +269,7 @@ char *container_state_json(struct arena *a, const struct container *c, bool pret
         write_string(&w, "created", c->created);
     if (c->owner)
         write_string(&w, "owner", c->owner);
+    write_isolation(&w, c);
     write_annotations(&w, c);
     json_object_end(&w);
     return json_writer_end(&w, length);

@@ -20,7 +20,7 @@
 #include "base/path.h"
 #include "base/socket.h"
 
-static int open_ptmx(struct error *err)
+static int open_ptmx(int devpts, struct error *err)
 {
     _cleanup_(fd_closep) int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct stat st;
@@ -28,8 +28,9 @@ static int open_ptmx(struct error *err)
 
     if (root < 0)
         return error_set(err, errno, "open /");
-    fd = path_open(root, "dev/pts/ptmx", O_RDWR | O_NOCTTY, 0);
-    if (fd < 0 && errno == ENOENT)
+    fd = devpts >= 0 ? path_open(devpts, "ptmx", O_RDWR | O_NOCTTY, 0)
+                     : path_open(root, "dev/pts/ptmx", O_RDWR | O_NOCTTY, 0);
+    if (fd < 0 && errno == ENOENT && devpts < 0)
         fd = path_open(root, "dev/ptmx", O_RDWR | O_NOCTTY, 0);
     if (fd < 0)
         return error_set(err, errno,
@@ -52,9 +53,9 @@ static void set_output_mode(int slave)
     }
 }
 
-int terminal_open(const struct spec_process *p, int *master, int *slave, struct error *err)
+int terminal_open(const struct spec_process *p, int devpts, int *master, int *slave, struct error *err)
 {
-    _cleanup_(fd_closep) int m = open_ptmx(err);
+    _cleanup_(fd_closep) int m = open_ptmx(devpts, err);
     _cleanup_(fd_closep) int s = -1;
     int unlock = 0;
 

@@ -8,9 +8,9 @@
 #include "base/error.h"
 #include "runtime/spec/spec.h"
 
-/** In the container: a new pty from dev/pts/ptmx below the current root. The slave comes by TIOCGPTPEER,
+/** In the container: a new pty from dev/pts/ptmx below the current root, or from the devpts @devpts (else -1). The slave comes by TIOCGPTPEER,
  * never by its name (CVE-2025-52565). Sets the size if the specification gives one. */
-int terminal_open(const struct spec_process *p, int *master, int *slave, struct error *err);
+int terminal_open(const struct spec_process *p, int devpts, int *master, int *slave, struct error *err);
 /** Make @slave the controlling terminal and stdin, stdout, stderr. */
 int terminal_attach(int slave, struct error *err);
 /** Send the master to an engine's console socket, as runc does (name of the pty as data). */

@@ -67,6 +67,55 @@ static const struct field annotation_table_fields[] = {
 };
 TABLE(annotation_table, KEYED(struct spec_annotation, key), .value_is_field = true);
 
+static const struct field hypervisor_table_fields[] = {
+    STRING("path", struct spec_vm, hypervisor_path, .flags = REQUIRED | ABSOLUTE),
+};
+TABLE(hypervisor_table);
+
+static const struct field kernel_table_fields[] = {
+    STRING("path", struct spec_vm, kernel_path, .flags = REQUIRED | ABSOLUTE),
+    STRING("initrd", struct spec_vm, kernel_initrd, .flags = ABSOLUTE),
+    STRINGS("parameters", struct spec_vm, kernel_parameters),
+};
+TABLE(kernel_table);
+
+static const struct field image_table_fields[] = {
+    STRING("path", struct spec_vm, image_path, .flags = REQUIRED | ABSOLUTE),
+};
+TABLE(image_table);
+
+static void decode_passed(struct decoder *d, const struct place *at, const struct json *json, void *target)
+{
+    if (json->type != JSON_ARRAY)
+        complain_at(d, at, "must be %s, got %s", json_type_name(JSON_ARRAY), json_type_name(json->type));
+    else if (json->count)
+        *(bool *)target = true;
+}
+
+static const struct field hw_config_table_fields[] = {
+    STRING("deviceTree", struct spec_vm, device_tree),
+    I64("vcpus", struct spec_vm, vcpus, AUX(struct spec_vm, has_vcpus)),
+    I64("memory", struct spec_vm, memory, AUX(struct spec_vm, has_memory)),
+    CUSTOM("dtdevs", struct spec_vm, passes_devices, decode_passed),
+    CUSTOM("iomems", struct spec_vm, passes_devices, decode_passed),
+    CUSTOM("irqs", struct spec_vm, passes_devices, decode_passed),
+};
+TABLE(hw_config_table);
+
+static const struct field vm_table_fields[] = {
+    INLINE("hypervisor", &hypervisor_table),
+    INLINE("kernel", &kernel_table),
+    INLINE("image", &image_table),
+    INLINE("hwConfig", &hw_config_table),
+};
+TABLE(vm_table);
+
+static void decode_vm(struct decoder *d, const struct place *at, const struct json *json, void *target)
+{
+    ((struct spec_vm *)target)->json = json;
+    decode_object(d, at, json, &vm_table, target);
+}
+
 static const struct field spec_table_fields[] = {
     STRING("ociVersion", struct spec, oci_version, .flags = REQUIRED),
     STRING("hostname", struct spec, hostname),
@@ -77,7 +126,7 @@ static const struct field spec_table_fields[] = {
     INLINE("hooks", &hooks_table),
     MAP("annotations", struct spec, annotations, n_annotations, &annotation_table),
     OBJECT("linux", struct spec, linux_, &spec_linux_table),
-    JSON("vm", struct spec, vm.json),
+    CUSTOM("vm", struct spec, vm, decode_vm),
 };
 TABLE(spec_table);
 

@@ -99,6 +99,7 @@ struct spec_mount {
     char *destination, *type, *source;
     struct string_list options;
     struct id_maps uid_mappings, gid_mappings;
+    char *name; /* what messages call it; NULL: mounts[i] (destination) */
 };
 
 struct spec_device {
@@ -219,8 +220,14 @@ struct spec_linux {
     struct spec_resources resources;
 };
 
+/* config-vm.md. What hull has no use for is only known to be there. */
 struct spec_vm {
-    const struct json *json; /* the `vm` object, NULL when missing; decoded with the sandbox */
+    const struct json *json; /* the `vm` object, NULL when missing */
+    char *hypervisor_path, *kernel_path, *kernel_initrd, *image_path, *device_tree;
+    struct string_list kernel_parameters;
+    bool has_vcpus, has_memory;
+    int64_t vcpus, memory; /* bytes */
+    bool passes_devices;   /* dtdevs, iomems or irqs */
 };
 
 struct spec {

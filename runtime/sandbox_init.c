@@ -1,0 +1,143 @@
+/*
+ * A sandbox in init: where a container's init becomes the user's program, a sandbox's becomes hull-vmm. By then it is in the
+ * container's namespaces and cgroup, its root is the tree that the guest may see (rootfs_mount() has made it by
+ * sandbox_host_spec()), and it keeps the file server's capabilities, no new privileges, and exactly the descriptors that
+ * vmm_options names.
+ *
+ * Two file systems are of the sandbox's own and are mounted nowhere: a procfs that knows only this pid namespace, through
+ * which hull-vmm reopens its descriptors, and, where the container has a terminal, a devpts.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/path.h"
+#include "base/procfs.h"
+#include "namespaces/mount_fd.h"
+#include "runtime/guest_spec.h"
+#include "runtime/launch.h"
+#include "runtime/sandbox.h"
+#include "sandbox/agent.h"
+
+/* --- mount points in a root that is read-only --------------------------------------------------------------------- */
+
+/* @path is @above, or below it; both are absolute. */
+static bool is_below(const char *path, const char *above)
+{
+    size_t n = strlen(above);
+
+    while (n > 0 && above[n - 1] == '/')
+        n--;
+    return strncmp(path, above, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* What lies in another mount is made there, by the guest. */
+static bool lies_in_mount(const struct spec *user, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (is_below(user->mounts[i].destination, user->mounts[k].destination))
+            return true;
+    return false;
+}
+
+static int make_mount_point(int root, int tree, const struct spec_mount *m, unsigned volume,
+                            struct error *err)
+{
+    _cleanup_(fd_closep) int fd = -1;
+    char source[sizeof(AGENT_FS_VOLUMES) + 16];
+    struct stat st;
+
+    snprintf(source, sizeof(source), AGENT_FS_VOLUMES "/%u", volume);
+    if (guest_spec_is_bind(m) && fstatat(tree, source, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
+        return path_mkfile(root, m->destination, 0755, &fd, err);
+    return path_mkdirs(root, m->destination, 0755, &fd, err);
+}
+
+/* The guest is to find them, as it cannot make them. */
+static int make_mount_points(int root, int tree, const struct spec *user, struct error *err)
+{
+    _cleanup_(fd_closep) int cwd = -1;
+    unsigned volume = 0;
+
+    for (size_t i = 0; i < user->n_mounts; i++) {
+        const struct spec_mount *m = &user->mounts[i];
+        unsigned own = volume;
+
+        volume += guest_spec_is_bind(m);
+        if (!lies_in_mount(user, i) && make_mount_point(root, tree, m, own, err) < 0)
+            return error_wrap(err, "mounts[%zu] (%s): make the mount point", i, m->destination);
+    }
+    if (user->process.cwd && path_mkdirs(root, user->process.cwd, 0755, &cwd, err) < 0)
+        return error_wrap(err, "process.cwd: make %s", user->process.cwd);
+    return 0;
+}
+
+static int protect_root(const struct spec *user, int tree, struct error *err)
+{
+    _cleanup_(fd_closep) int root = openat(tree, AGENT_FS_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (root < 0)
+        return error_set(err, errno, "root.path: open the shared root");
+    if (make_mount_points(root, tree, user, err) < 0)
+        return -1;
+    return mount_raise_flags(root, MS_RDONLY) < 0 ? error_set(err, errno, "root.readonly: make it read-only")
+                                                  : 0;
+}
+
+/* --- file systems of the sandbox's own ----------------------------------------------------------------------------- */
+
+/* A mount that is attached nowhere, or -1 with errno. @key may be NULL; a kernel that does not know it does without. */
+static int detached_mount(const char *type, const char *key, const char *value, unsigned attributes)
+{
+    _cleanup_(fd_closep) int context = fsopen(type, FSOPEN_CLOEXEC);
+
+    if (context < 0)
+        return -1;
+    (void)fsconfig(context, FSCONFIG_SET_STRING, key, value, 0);
+    if (fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return -1;
+    return fsmount(context, FSMOUNT_CLOEXEC, attributes);
+}
+
+/* Nested, a new procfs may be forbidden; the outer one then, in which "self" is hull-vmm as well. */
+static int open_proc(int *proc, struct error *err)
+{
+    *proc = detached_mount("proc", "subset", "pid",
+                           MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    if (*proc >= 0)
+        return 0;
+    log_debug("sandbox: no procfs of its own: %s", strerror(errno));
+    *proc = fcntl(procfs_fd(), F_DUPFD_CLOEXEC, 3);
+    return *proc < 0 ? error_set(err, errno, "open /proc for the sandbox") : 0;
+}
+
+int sandbox_export(struct sandbox *s, struct rootfs *tree, struct error *err)
+{
+    if (s->user->root_readonly && protect_root(s->user, rootfs_root_fd(tree), err) < 0)
+        return -1;
+    if (open_proc(&s->vmm.proc, err) < 0)
+        return -1;
+    if (!s->user->process.terminal)
+        return 0;
+    s->devpts = detached_mount("devpts", "ptmxmode", "0666", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    return s->devpts < 0 ? error_set(err, errno, "process.terminal: mount a devpts") : 0;
+}
+
+int sandbox_program(struct sandbox *s, struct arena *a, int sync, int fifo, struct launch_program *program,
+                    struct error *err)
+{
+    s->vmm.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (s->vmm.root < 0)
+        return error_set(err, errno, "open the shared tree");
+    s->vmm.sync = sync;
+    s->vmm.fifo = fifo;
+    *program = (struct launch_program){.fd = s->program,
+                                       .argv = vmm_options_format(a, &s->vmm),
+                                       .keep = {s->vmm.kvm, s->vmm.kernel, s->vmm.initrd, s->vmm.config,
+                                                s->vmm.root, s->vmm.proc, sync, fifo}};
+    return 0;
+}
