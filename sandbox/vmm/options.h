@@ -5,7 +5,9 @@
  * hull-vmm is executed by the container's init: in its namespaces and cgroup, in a mount namespace whose root is the tree to
  * share ("/rootfs", "/volumes/N", see agent.h), with the host's user who is root inside, the capabilities that a file
  * server needs, no new privileges, and these descriptors. It takes init's place towards hull: says SYNC_READY when the
- * guest's container is created (or SYNC_ERROR), waits for SYNC_CONTINUE, then for start's byte in the fifo.
+ * guest's container is created (or SYNC_ERROR), waits for SYNC_CONTINUE, then for start's byte in the fifo. Until READY it
+ * dies with hull (PR_SET_PDEATHSIG, which execve keeps: switch it off before READY). Its umask is 0, its working directory
+ * the root, signals are as hull's caller had them; it leads a session, and with a terminal controls it.
  */
 #pragma once
 
