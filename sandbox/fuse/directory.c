@@ -81,7 +81,7 @@ int fuse_op_readdir(struct fuse_server *s, struct fuse_request *r)
     h->position = UINT64_MAX; /* anywhere, should this fail */
     size_t ask = r->h.opcode == FUSE_READDIRPLUS ? room / PLUS_RATIO : room;
     ask = ask > FUSE_DENTS_SIZE ? FUSE_DENTS_SIZE : ask < LEAST_DENTS ? LEAST_DENTS : ask;
-    ssize_t n = getdents64(h->fd, s->dents, ask);
+    ssize_t n = getdents64(h->fd, (void *)s->dents, ask);
     if (n < 0)
         return -errno;
     uint64_t last = in->offset;

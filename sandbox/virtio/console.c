@@ -2,7 +2,7 @@
  * Two queues without the multiport feature: what the guest could receive is never served; what it transmits goes to the
  * stream as far as that has room, and is done with at once. No state of the device's own needs to be saved.
  */
-/* #syscalls: write futex */
+/* #syscalls(io): write futex */
 #include "sandbox/virtio/console.h"
 
 #include <inttypes.h>

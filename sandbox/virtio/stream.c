@@ -6,7 +6,7 @@
  * The other side moves its index, then looks at `waiting`. With both in one order (SEQ_CST) one of the two always sees
  * the other. A wake too many does no harm.
  */
-/* #syscalls: read write poll close futex madvise munmap exit rt_sigprocmask */
+/* #syscalls(stream): read write poll close futex madvise munmap exit rt_sigprocmask */
 #include "sandbox/virtio/stream.h"
 
 #include <errno.h>

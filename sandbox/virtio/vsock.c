@@ -11,7 +11,7 @@
  * Credit (5.10.6.3): the guest may send as much as `out` has room for; what goes beyond is against the rules. A packet
  * to the guest is no longer than the room that it says it has; it may lie about that, which is its own loss.
  */
-/* #syscalls: write futex */
+/* #syscalls(io): write futex */
 #include "sandbox/virtio/vsock.h"
 
 #include <errno.h>

@@ -4,8 +4,8 @@
  * taken over, and there is nothing to be saved by going on. The lists are made from the notes beside the code
  * (syscalls.awk); what the C library itself needs, for any thread, is noted here:
  *
- * #syscalls(main vcpu io fs): futex exit exit_group rt_sigreturn rt_sigprocmask restart_syscall write
- * #syscalls(main vcpu io fs): munmap madvise clock_gettime
+ * #syscalls(main vcpu io stream fs): futex exit exit_group rt_sigreturn rt_sigprocmask restart_syscall write
+ * #syscalls(main vcpu io stream fs): munmap madvise clock_gettime
  *
  * The filter is a chain of comparisons. Most lists have some twenty calls, and the kernel remembers for each that is
  * allowed without looking at arguments that it is (5.11), so nothing would be won by a tree.
@@ -35,10 +35,12 @@ static const struct {
     [JAIL_MAIN] = {"main", rules_main, ARRAY_SIZE(rules_main)},
     [JAIL_VCPU] = {"vCPU", rules_vcpu, ARRAY_SIZE(rules_vcpu)},
     [JAIL_IO] = {"I/O", rules_io, ARRAY_SIZE(rules_io)},
+    [JAIL_STREAM] = {"stream's", rules_stream, ARRAY_SIZE(rules_stream)},
     [JAIL_FS] = {"file server's", rules_fs, ARRAY_SIZE(rules_fs)},
 };
 _Static_assert(ARRAY_SIZE(rules_main) <= JAIL_MAX_RULES && ARRAY_SIZE(rules_vcpu) <= JAIL_MAX_RULES &&
-                   ARRAY_SIZE(rules_io) <= JAIL_MAX_RULES && ARRAY_SIZE(rules_fs) <= JAIL_MAX_RULES,
+                   ARRAY_SIZE(rules_io) <= JAIL_MAX_RULES && ARRAY_SIZE(rules_stream) <= JAIL_MAX_RULES &&
+                   ARRAY_SIZE(rules_fs) <= JAIL_MAX_RULES,
                "JAIL_MAX_RULES");
 
 static bool debugs;

@@ -15,8 +15,9 @@
 enum jail {
     JAIL_MAIN, /* signals, hull, the agent's messages */
     JAIL_VCPU,
-    JAIL_IO, /* vsock, rng, console */
-    JAIL_FS, /* the file server */
+    JAIL_IO,     /* vsock, rng, console */
+    JAIL_STREAM, /* bytes between a device and a descriptor of the host's */
+    JAIL_FS,     /* the file server */
     JAIL_KINDS,
 };
 
