@@ -2,6 +2,7 @@
 # containerd (1.6 of Debian 12): its runc shim with hull in runc's place, a daemon of our own in a directory of our own.
 
 load helpers
+load ../integration/cgroups
 
 setup_file()
 {
@@ -30,6 +31,8 @@ teardown_file()
         kill "$(cat "$DIR/pid")"
         wait_for sh -c "! kill -0 $(cat "$DIR/pid")"
         remove_tree "$DIR"
+        # Containers' cgroups are below one of the namespace's name; nothing may be left in it.
+        find /sys/fs/cgroup -depth -type d -name "hull-${DIR##*.}" -exec rmdir {} +
     }
 }
 
@@ -96,4 +99,57 @@ stopped()
     run start --rm "$DIR/rootfs" four /no/such/command </dev/null
     [ "$status" != 0 ]
     says "no such file or directory"
+}
+
+# Of cgroups.bash: the process whose cgroup is looked at.
+pid_of()
+{
+    ctr_ tasks ls | awk -v name="$1" '$1 == name { print $2 }'
+}
+
+# value_is V1-CONTROLLER V1-FILE V1-VALUE V2-FILE V2-VALUE, of the task "five"
+value_is()
+{
+    local found want=$3
+    ! is_v2 "$1" || want=$5
+    found=$(ID=five cgroup_value "$1" "$2" "$4")
+    [ "$found" = "$want" ] || {
+        printf '%s: "%s", expected "%s"\n' "$2 or $4" "$found" "$want" >&2
+        return 1
+    }
+}
+
+@test "limits, metrics, pause and resume" {
+    start --detach --memory-limit 67108864 --cpu-quota 50000 --cpu-period 100000 --cpu-shares 512 "$DIR/rootfs" five sleep 1000 </dev/null
+    value_is memory memory.limit_in_bytes 67108864 memory.max 67108864
+    value_is cpu cpu.cfs_quota_us 50000 cpu.max "50000 100000"
+    value_is cpu cpu.shares 512 cpu.weight 59
+    run ctr_ tasks metrics --format json five
+    exits 0
+    says 67108864
+    ctr_ tasks pause five
+    value_is freezer freezer.state FROZEN cgroup.freeze 1
+    run ctr_ tasks ls
+    says PAUSED
+    ctr_ tasks resume five
+    value_is freezer freezer.state THAWED cgroup.freeze 0
+    run ctr_ tasks ls
+    says RUNNING
+}
+
+@test "a task over its memory limit is killed; the daemon tells of it" {
+    ctr_ events >"$DIR/events" 2>&1 &
+    local events=$!
+    run start --rm --memory-limit 16777216 "$DIR/rootfs" five tail /dev/zero </dev/null
+    exits 137
+    wait_for grep -q "/tasks/oom" "$DIR/events"
+    kill $events
+}
+
+@test "--device: what is given can be opened" {
+    [ -c /dev/kmsg ] || skip "no /dev/kmsg here"
+    run start --rm --device /dev/kmsg --cap-add CAP_SYSLOG --cap-add CAP_MKNOD "$DIR/rootfs" five sh -c \
+        'exec 3</dev/kmsg && echo opened; mknod /mem c 1 1; dd if=/mem of=/dev/null bs=1 count=0' </dev/null
+    says opened
+    says "can't open '/mem': Operation not permitted"
 }

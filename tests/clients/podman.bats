@@ -3,44 +3,18 @@
 # codes they get. The image is made in place from the busybox root of the other tests.
 
 load ../integration/helpers
+load podman
 eval "usual_$(declare -f setup)"
 eval "usual_$(declare -f teardown)"
 
 setup_file()
 {
-    need_root
-    need_tool podman
-    need_tool conmon
-    PODMAN=$(mktemp -d /tmp/hull-podman.XXXXXX)
-    export PODMAN
-    # 4.3 reads the key without the s, later ones that with it. No limits are asked for that this host cannot give.
-    cat >"$PODMAN/containers.conf" <<END
-[engine]
-runtime_supports_nocgroup = ["$(basename "$HULL")"]
-runtime_supports_nocgroups = ["$(basename "$HULL")"]
-runtime_supports_json = ["$(basename "$HULL")"]
-[containers]
-default_ulimits = ["nofile=1024:1024"]
-END
-    cat >"$PODMAN/podman" <<END
-#!/bin/sh
-CONTAINERS_CONF=$PODMAN/containers.conf exec timeout --foreground 60 podman --root $PODMAN/storage --runroot $PODMAN/run \\
-    --storage-driver vfs --events-backend file --cgroup-manager cgroupfs --runtime $HULL "\$@"
-END
-    chmod +x "$PODMAN/podman"
-    tar -C "$(rootfs_template)" -cf "$PODMAN/busybox.tar" .
-    podman import "$PODMAN/busybox.tar" localhost/busybox >/dev/null 2>&1
+    podman_setup_file
 }
 
 teardown_file()
 {
-    [ -n "${PODMAN-}" ] || return 0
-    podman rm --all --force >/dev/null 2>&1 || true
-    podman pod rm --all --force >/dev/null 2>&1 || true
-    grep -F " $PODMAN/" /proc/self/mountinfo | cut -d' ' -f5 | sort -r | while read -r target; do
-        umount -l "$target"
-    done
-    rm -rf --one-file-system "$PODMAN"
+    podman_teardown_file
 }
 
 setup()
@@ -51,13 +25,8 @@ setup()
 
 teardown()
 {
-    podman rm --force --ignore "$CONTAINER" >/dev/null 2>&1 || true
+    podman rm --force --time 0 --ignore "$CONTAINER" >/dev/null 2>&1 || true
     usual_teardown
-}
-
-podman()
-{
-    "$PODMAN/podman" "$@" 3>&- 4>&-
 }
 
 # podman run [flags] -- COMMAND...: in the foreground, gone afterwards.
@@ -148,7 +117,7 @@ podman_start()
     podman start "$CONTAINER" >/dev/null
     run podman inspect --format '{{.State.Status}}' "$CONTAINER"
     output_is running
-    podman rm -f "$CONTAINER" >/dev/null
+    podman rm -f -t 0 "$CONTAINER" >/dev/null
     run podman ps --all --quiet
     output_is ""
 }
