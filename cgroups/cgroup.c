@@ -328,7 +328,7 @@ static int fill(struct cgroup *c, const struct cgroup_request *q, const struct s
 {
     struct cgroup_dir *v2;
 
-    if (make_all(c, q, err) < 0)
+    if (make_all(c, q, err) < 0 || cgroup_check_thawed(c, err) < 0)
         return -1;
     if (cgroup_check_limits(c, r, err) < 0)
         return c->rootless ? error_wrap(err, "rootless needs a delegated cgroup for limits") : -1;

@@ -128,7 +128,7 @@ enum { CGROUP_MAX_DIRS = 24 };
 
 struct cgroup_entrance {
     struct cgroup *cgroup;
-    pid_t init; /* exec: the container's first process; 0 for that one itself */
+    pid_t init; /* exec: the container's first process; 0 for that one itself, and with @subs */
     int v2;     /* directory for CLONE_INTO_CGROUP (5.7), or -1 */
     int files
         [CGROUP_MAX_DIRS]; /* open "tasks" of v1, and cgroup.procs of v2 where clone3 cannot put a process there:
@@ -137,9 +137,10 @@ struct cgroup_entrance {
     bool init_tried, attach; /* attach: only systemd may move the process in, see cgroup_attach() */
 };
 
-/** To the container's own cgroup, or to @sub below it (exec --cgroup: "a/b", on v1 also "CONTROLLER:a/b"). */
-int cgroup_entrance_open(struct cgroup *c, pid_t init, const char *sub, struct cgroup_entrance *e,
-                         struct error *err);
+/** To the container's own cgroup, or to @subs below it (exec --cgroup: one "a/b", or of v1 any number of
+ * "CONTROLLER[,CONTROLLER]:a/b"; a path may not contain ".."). Where @subs asks for a place, there is no other. */
+int cgroup_entrance_open(struct cgroup *c, pid_t init, const struct string_list *subs,
+                         struct cgroup_entrance *e, struct error *err);
 /** clone3 with CLONE_INTO_CGROUP failed with errno @code: find the next way in, and clone again; -1 when there is
  * none. */
 int cgroup_entrance_next(struct cgroup_entrance *e, int code, struct error *err);

@@ -29,5 +29,7 @@ int cgroup_tree_remove(struct arena *a, const struct cgroup_dir *d);
 /** Wait a little longer each time, @waited_ms in all so far. False when @limit_ms is over. */
 bool cgroup_wait(unsigned *waited_ms, unsigned limit_ms);
 
+/** An error where the cgroup is frozen, itself or by one above it: a process born in it would never get to run. */
+int cgroup_check_thawed(struct cgroup *c, struct error *err);
 /** Frozen by the v1 freezer, whose processes do not even die. */
 bool cgroup_is_v1_frozen(struct cgroup *c);

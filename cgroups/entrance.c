@@ -19,17 +19,66 @@
 #include "base/procfs.h"
 #include "cgroups/cgroup_private.h"
 
-/* exec --cgroup: "a/b", on v1 "CONTROLLER[,CONTROLLER]:a/b" too. NULL: not for this directory. */
-static const char *sub_path(struct arena *a, const struct cgroup_dir *d, const char *sub)
+/* The path of a --cgroup argument; *@controllers is what comes before it, or NULL. "/" is the container's own cgroup. */
+static const char *sub_split(struct arena *a, const char *sub, char **controllers)
 {
-    const char *colon = strchr(sub, ':');
+    const char *colon = strchr(sub, ':'), *path = colon ? colon + 1 : sub;
 
-    if (!colon || d->v2)
-        return colon ? NULL : sub;
-    if (!(cgroup_controllers_parse(arena_strndup(a, sub, (size_t)(colon - sub)), ",", false) &
-          d->controllers))
-        return NULL;
-    return colon + 1;
+    *controllers = colon ? arena_strndup(a, sub, (size_t)(colon - sub)) : NULL;
+    return path + strspn(path, "/");
+}
+
+/* Each name of "cpu,cpuacct" is a controller that a v1 hierarchy has, and was not named before. */
+static int check_controllers(struct cgroup *c, char *names, uint32_t *seen, struct error *err)
+{
+    const char *name;
+
+    while ((name = strsep(&names, ","))) {
+        uint32_t bit = cgroup_controllers_parse(arena_strdup(c->arena, name), ",", false), there = 0;
+
+        for (size_t i = 0; i < c->n_dirs; i++)
+            there |= c->dirs[i].v2 ? 0 : c->dirs[i].controllers;
+        if (!(bit & there))
+            return error_set(
+                err, 0,
+                "unknown controller \"%s\": none of v1 is called so here (for v2 give the path alone)", name);
+        if (bit & *seen)
+            return error_set(err, 0, "controller \"%s\" is given twice", name);
+        *seen |= bit;
+    }
+    return 0;
+}
+
+static int check_subs(struct cgroup *c, const struct string_list *subs, struct error *err)
+{
+    uint32_t seen = 0;
+
+    for (size_t i = 0; i < subs->n; i++) {
+        char *names;
+        const char *path = sub_split(c->arena, subs->v[i], &names);
+
+        if (path_has_dotdot(path))
+            return error_set(err, 0, "%s is not a sub cgroup path: it may not contain \"..\"", path);
+        if (!names && subs->n > 1)
+            return error_set(err, 0, "\"%s\": of several each needs a CONTROLLER: before the path",
+                             subs->v[i]);
+        if (names && check_controllers(c, names, &seen, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* NULL: the container's own. */
+static const char *sub_path(struct arena *a, const struct cgroup_dir *d, const struct string_list *subs)
+{
+    for (size_t i = 0; i < subs->n; i++) {
+        char *names;
+        const char *path = sub_split(a, subs->v[i], &names);
+
+        if (!names || (!d->v2 && cgroup_controllers_parse(names, ",", false) & d->controllers))
+            return *path ? path : NULL;
+    }
+    return NULL;
 }
 
 static int add_file(struct cgroup_entrance *e, int dir, const char *name, struct error *err)
@@ -42,16 +91,16 @@ static int add_file(struct cgroup_entrance *e, int dir, const char *name, struct
     return 0;
 }
 
-int cgroup_entrance_open(struct cgroup *c, pid_t init, const char *sub, struct cgroup_entrance *e,
-                         struct error *err)
+int cgroup_entrance_open(struct cgroup *c, pid_t init, const struct string_list *subs,
+                         struct cgroup_entrance *e, struct error *err)
 {
-    *e = (struct cgroup_entrance){.cgroup = c, .init = init, .v2 = -1};
-    if (cgroup_open(c, err) < 0)
+    *e = (struct cgroup_entrance){.cgroup = c, .init = subs->n > 0 ? 0 : init, .v2 = -1};
+    if (check_subs(c, subs, err) < 0 || cgroup_open(c, err) < 0)
         return -1;
     for (size_t i = 0; i < c->n_dirs; i++) {
         _cleanup_(fd_closep) int below = -1;
         const struct cgroup_dir *d = &c->dirs[i];
-        const char *path = sub ? sub_path(c->arena, d, sub) : NULL;
+        const char *path = sub_path(c->arena, d, subs);
 
         if (d->fd < 0)
             return error_set(err, 0, "the container's cgroup %s is gone", cgroup_dir_path(c->arena, d));

@@ -95,6 +95,19 @@ bool cgroup_is_frozen(struct cgroup *c)
     return text && strcmp(text, freezers[d->v2].thaw) != 0;
 }
 
+int cgroup_check_thawed(struct cgroup *c, struct error *err)
+{
+    const struct cgroup_dir *d = cgroup_dir_of(c, CG_FREEZER);
+    const char *report = d && d->fd >= 0 ? cgroup_file_read(c->arena, d, freezers[d->v2].report) : NULL;
+
+    if (!report || has_line(report, d->v2 ? "frozen 0" : freezers[false].thaw))
+        return 0;
+    return error_set(err, 0,
+                     "container's cgroup unexpectedly frozen: no process could run in %s: thaw it or the one "
+                     "above it that is frozen, or give the container another linux.cgroupsPath",
+                     cgroup_dir_path(c->arena, d));
+}
+
 bool cgroup_is_v1_frozen(struct cgroup *c)
 {
     const struct cgroup_dir *d = cgroup_dir_of(c, CG_FREEZER);

@@ -79,8 +79,9 @@ static const struct option_row rows[] = {
         "Unix socket that receives the process's pidfd"),
     ROW("preserve-fds", 0, "N", preserve_fds, option_preserve_fds, "keep N more descriptors open, from 3 on"),
     ROW("ignore-paused", 0, NULL, ignore_paused, option_flag, "do not refuse a paused container"),
-    ROW("cgroup", 0, "PATH", cgroup, option_string, "run in this cgroup below the container's"),
-    ROW("sub-cgroup", 0, "PATH", cgroup, option_string, "the same as --cgroup"),
+    ROW("cgroup", 0, "[CONTROLLER:]PATH", cgroups, option_list,
+        "run in this cgroup below the container's (v1: repeatable)"),
+    ROW("sub-cgroup", 0, "[CONTROLLER:]PATH", cgroups, option_list, "the same as --cgroup"),
     ROW("no-subreaper", 0, NULL, no_subreaper, option_flag, "do not adopt orphaned processes"),
     {0},
 };

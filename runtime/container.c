@@ -203,6 +203,17 @@ static int let_die(const struct opened *o, struct error *err)
     return cgroup_freeze(o->extra.cgroup, false, err);
 }
 
+/* Without a pid namespace of its own the container's others live on when its init has died. */
+static bool outlived(const struct opened *o)
+{
+    pid_t *pids;
+    size_t n = 0;
+
+    return !(o->extra.namespaces & CLONE_NEWPID) && o->extra.cgroup->n_dirs > 0 &&
+           cgroup_open(o->extra.cgroup, NULL) == 0 &&
+           cgroup_processes(o->extra.cgroup, &pids, &n, NULL) == 0 && n > 0;
+}
+
 int container_kill(const struct runtime *rt, const char *id, int sig, bool all, struct error *err)
 {
     _cleanup_(opened_close) struct opened o = {.dir = -1, .pidfd = -1};
@@ -210,7 +221,7 @@ int container_kill(const struct runtime *rt, const char *id, int sig, bool all, 
     if (open_container(rt, id, false, &o, err) < 0)
         return -1;
     if (o.pidfd < 0) { /* all of none is no error: engines clean up by it. The cgroup may have some left. */
-        if (!all)
+        if (!all && !(sig == SIGKILL && outlived(&o)))
             return error_set(err, 0, "container not running");
         return o.extra.cgroup->n_dirs > 0 ? cgroup_signal(o.extra.cgroup, sig, err) : 0;
     }

@@ -41,7 +41,7 @@ struct exec_options {
     const char *console_socket, *pid_file, *pidfd_socket;
     struct string_list args, env, capabilities;
     const char *cwd, *apparmor, *process_label;
-    const char *cgroup; /* sub-cgroup */
+    struct string_list cgroups; /* see cgroup_entrance_open() */
     bool has_user, has_gid;
     uint32_t uid, gid;
     uint32_t *additional_gids;

@@ -273,7 +273,7 @@ static int make_cgroup(struct creation *c, struct error *err)
     if (c->extra.cgroup->n_dirs == 0)
         return 0;
     c->spawn.cgroup = &c->entrance;
-    return cgroup_entrance_open(c->extra.cgroup, 0, NULL, &c->entrance, err);
+    return cgroup_entrance_open(c->extra.cgroup, 0, &(struct string_list){0}, &c->entrance, err);
 }
 
 static int start_init(struct creation *c, struct error *err)

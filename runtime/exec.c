@@ -172,19 +172,16 @@ static int check_console(struct execution *e, struct error *err)
     return 0;
 }
 
-/* --cgroup may not lead out of the container's own. */
 static int open_cgroup(struct execution *e, struct error *err)
 {
-    const char *sub = e->o->cgroup && strcmp(e->o->cgroup, "/") != 0 ? e->o->cgroup : NULL;
+    const struct string_list *subs = &e->o->cgroups;
 
-    if (sub && path_has_dotdot(sub))
-        return error_set(err, 0, "--cgroup: \"%s\" may not contain \"..\"", sub);
     if (e->extra.cgroup->n_dirs > 0) {
-        if (cgroup_entrance_open(e->extra.cgroup, e->container.pid, sub, &e->entrance, err) < 0)
-            return sub ? error_wrap(err, "--cgroup") : -1;
+        if (cgroup_entrance_open(e->extra.cgroup, e->container.pid, subs, &e->entrance, err) < 0)
+            return subs->n > 0 ? error_wrap(err, "--cgroup") : -1;
         e->spawn.cgroup = &e->entrance;
-    } else if (sub)
-        return error_set(err, 0, "--cgroup: \"%s\": the container has no cgroup of its own", sub);
+    } else if (subs->n > 0)
+        return error_set(err, 0, "--cgroup: \"%s\": the container has no cgroup of its own", subs->v[0]);
     return 0;
 }
 

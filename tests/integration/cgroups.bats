@@ -100,6 +100,24 @@ at_rest()
     [ "$(status_of)" = running ]
 }
 
+@test "a frozen cgroup, or one below it, is not taken" {
+    need_root
+    local dir=/sys/fs/cgroup/freezer file=freezer.state freeze=FROZEN thaw=THAWED path
+    [ -d $dir ] || { dir=/sys/fs/cgroup file=cgroup.freeze freeze=1 thaw=0; }
+    mkdir "$dir/$ID"
+    echo $freeze >"$dir/$ID/$file"
+    at_rest
+    for path in "/$ID" "/$ID/below"; do
+        config '.linux.cgroupsPath = "'"$path"'"'
+        run timeout 10 "$HULL" --root "$STATE" run --bundle "$BUNDLE" "$ID" </dev/null
+        exits 1
+        says "container's cgroup unexpectedly frozen"
+    done
+    [ ! -e "$dir/$ID/below" ]
+    echo $thaw >"$dir/$ID/$file"
+    rmdir "$dir/$ID"
+}
+
 @test "an empty cgroup that is there is taken, and its limits are the container's" {
     need_root
     local root=/sys/fs/cgroup/pids
@@ -148,6 +166,44 @@ at_rest()
     run hull exec --cgroup not-there "$ID" true
     exits 255
     says not-there
+    run hull exec --cgroup no-such:/ "$ID" true
+    exits 255
+    says 'unknown controller "no-such"'
+}
+
+@test "exec --cgroup: several controllers of v1, each its own; no guesses between them" {
+    need_root
+    is_v2 pids && skip "v2 has one path"
+    at_rest
+    start_detached
+    mkdir "$(cgroup_dir pids)/one" "$(cgroup_dir memory)/two"
+    run hull exec --cgroup pids:one --cgroup memory:/two "$ID" cat /proc/self/cgroup
+    exits 0
+    grep -q ":pids:.*/one$" <<<"$output"
+    grep -q ":memory:.*/two$" <<<"$output"
+    grep ":freezer:" <<<"$output" | grep -qv "one\|two"
+    run hull exec --cgroup pids:one --cgroup pids:two "$ID" true
+    exits 255
+    says "given twice"
+    run hull exec --cgroup pids:one --cgroup two "$ID" true
+    exits 255
+    says "needs a CONTROLLER"
+}
+
+@test "exec --cgroup: where no process may be it fails, and does not go elsewhere" {
+    need_root
+    is_v2 pids || skip "v1 lets processes be anywhere"
+    at_rest
+    start_detached
+    local dir
+    dir=$(cgroup_dir pids)
+    mkdir "$dir/leaf"
+    echo "$(pid_of "$ID")" >"$dir/leaf/cgroup.procs"
+    echo +pids >"$dir/cgroup.subtree_control"
+    run hull exec --cgroup / "$ID" true
+    exits 255
+    says "it has cgroups of its own"
+    hull exec --cgroup leaf "$ID" true </dev/null
 }
 
 @test "exec into a v2 container that has divided its cgroup goes where its first process is" {
@@ -222,6 +278,25 @@ at_rest()
     wait_for has_status stopped
     timeout 20 "$HULL" --root "$STATE" delete "$ID"
     ! pgrep -f "sleep 1000" -r S | while read -r pid; do grep -q "$ID" "/proc/$pid/cgroup" && echo left; done | grep -q left
+}
+
+@test "the init dies, others without a pid namespace stay: kill KILL ends them" {
+    need_root
+    config '.linux.namespaces |= map(select(.type != "pid")) | .linux.cgroupsPath = "/'"$ID"'"'
+    script 'sleep 1000 & exit 0'
+    start_detached
+    wait_for has_status stopped
+    local dir=/sys/fs/cgroup/pids/$ID
+    [ -d "$dir" ] || dir=/sys/fs/cgroup/$ID
+    [ -n "$(cat "$dir/cgroup.procs")" ]
+    run hull kill "$ID" TERM
+    exits 1
+    says "not running"
+    hull kill "$ID" KILL
+    wait_for eval '[ -z "$(cat "'"$dir"'/cgroup.procs")" ]'
+    run hull kill "$ID" KILL
+    exits 1
+    says "not running"
 }
 
 @test "pause stops all, resume lets them go on, state says so" {
