@@ -45,9 +45,7 @@ static bool unchanged(struct fuse_node *node, int fd)
 static int reply_open(struct fuse_server *s, struct fuse_node *node, int fd, struct fuse_open_out *out)
 {
     *out = (struct fuse_open_out){0};
-    if (s->options.cache == FUSE_CACHE_NEVER)
-        out->open_flags = FOPEN_DIRECT_IO;
-    else if (s->options.cache == FUSE_CACHE_ALWAYS || unchanged(node, fd))
+    if (s->options.cache == FUSE_CACHE_ALWAYS || unchanged(node, fd))
         out->open_flags = FOPEN_KEEP_CACHE;
     return fuse_handle_add(s, fd, false, &out->fh);
 }
@@ -158,6 +156,7 @@ int fuse_op_release(struct fuse_server *s, struct fuse_request *r)
     const struct fuse_release_in *in = r->args;
 
     s->progress++; /* its flock(2) goes with it */
+    fuse_locks_drop_handle(s, in->fh);
     return fuse_handle_close(s, in->fh, false);
 }
 

@@ -59,7 +59,8 @@ struct fuse_handles {
 /* Who has POSIX locks on what. Each has a file description of its own, as a lock belongs to one (F_OFD_SETLK). */
 struct fuse_lock_owner {
     uint64_t nodeid, owner;
-    int fd; /* -1: free */
+    uint64_t handle; /* by which it last came */
+    int fd;          /* -1: free */
 };
 
 struct fuse_waiting {
@@ -179,3 +180,4 @@ void fuse_locks_create(struct fuse_server *s);
 void fuse_locks_clear(struct fuse_server *s);
 /** Of @owner, or of everyone. */
 void fuse_locks_drop(struct fuse_server *s, uint64_t nodeid, const uint64_t *owner);
+void fuse_locks_drop_handle(struct fuse_server *s, uint64_t handle);

@@ -45,6 +45,15 @@ void fuse_locks_drop(struct fuse_server *s, uint64_t nodeid, const uint64_t *own
     }
 }
 
+/* A process's locks went with FLUSH before. What is left are a description's (F_OFD_SETLK in the client), of whose end
+ * clients say nothing else. */
+void fuse_locks_drop_handle(struct fuse_server *s, uint64_t handle)
+{
+    for (int i = 0; i < FUSE_MAX_LOCK_OWNERS && s->options.shared_locks; i++)
+        if (s->owners[i].fd >= 0 && s->owners[i].handle == handle)
+            close_owner(s, &s->owners[i]);
+}
+
 static struct fuse_lock_owner *find_owner(struct fuse_server *s, uint64_t nodeid, uint64_t owner)
 {
     for (int i = 0; i < FUSE_MAX_LOCK_OWNERS; i++)
@@ -138,6 +147,7 @@ static int set_posix(struct fuse_server *s, const struct fuse_request *r)
     bool added = !o;
     if (added && (rc = add_owner(s, r, in->owner, &o)) < 0)
         return rc;
+    o->handle = in->fh;
     if (fcntl(o->fd, F_OFD_SETLK, &f) < 0) {
         rc = errno == EACCES ? -EAGAIN : -errno;
         if (added)

@@ -18,7 +18,7 @@
 enum fuse_cache {
     FUSE_CACHE_AUTO, /* others change the tree too: a second for names and attributes, data until the next open */
     FUSE_CACHE_ALWAYS, /* nobody else does (a container's own root) */
-    FUSE_CACHE_NEVER,  /* ask each time */
+    FUSE_CACHE_NEVER,  /* ask each time for names and attributes; data stays only while they are the same */
 };
 
 struct fuse_export {
