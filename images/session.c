@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "base/file.h"
 #include "images/store_private.h"
 
@@ -126,5 +127,21 @@ int session_commit_layer(struct session *session, const char *name, const char *
         return error_set(err, errno, "image store %s: write layer %s to the disk", s->path, key);
     if (renameat(session->dir, name, s->dir, final) < 0 && errno != EEXIST && errno != ENOTEMPTY)
         return error_set(err, errno, "image store %s: keep layer %s", s->path, key);
+    return 0;
+}
+
+int session_put_stack(struct session *session, const char *config, const struct string_list *keys,
+                      struct error *err)
+{
+    const struct store *s = session->store;
+    const char *final = arena_printf(s->arena, STORE_STACKS "/%s", digest_hex(config));
+    struct buffer b = {.arena = s->arena};
+
+    buffer_puts(&b, "");
+    for (size_t i = 0; i < keys->n; i++)
+        buffer_printf(&b, "%s\n", keys->v[i]);
+    if (store_write_synced(session->dir, "stack", b.data, b.length) < 0 ||
+        renameat(session->dir, "stack", s->dir, final) < 0)
+        return error_set(err, errno, "image store %s: write %s", s->path, final);
     return 0;
 }

@@ -16,7 +16,9 @@
 #include "base/path.h"
 #include "images/store_private.h"
 
-static const char *const directories[] = {"blobs",     STORE_BLOBS,      STORE_LAYERS,
+enum { STACK_MAX = 64 << 10 };
+
+static const char *const directories[] = {"blobs",     STORE_BLOBS,      STORE_LAYERS, STORE_STACKS,
                                           STORE_NAMES, STORE_CONTAINERS, STORE_TMP};
 
 const char *store_default_path(struct arena *a, bool rootless, struct error *err)
@@ -146,22 +148,34 @@ bool store_blob_exists(const struct store *s, const char *digest)
 
 /* --- layers -------------------------------------------------------------------------------------------------------- */
 
-static bool layer_exists(const struct store *s, const char *key)
+bool store_layer_exists(const struct store *s, const char *key)
 {
     return faccessat(s->dir, arena_printf(s->arena, STORE_LAYERS "/%s", key), F_OK, 0) == 0;
-}
-
-const char *store_layer_find(const struct store *s, const char *diff_id, const char *config)
-{
-    const char *key = digest_hex(diff_id);
-
-    if (layer_exists(s, key))
-        return key;
-    key = arena_printf(s->arena, "%s.%s", key, digest_hex(config));
-    return layer_exists(s, key) ? key : NULL;
 }
 
 char *store_layer_path(const struct store *s, const char *key)
 {
     return arena_printf(s->arena, "%s/" STORE_LAYERS "/%s/tree", s->path, key);
+}
+
+static bool key_valid(const char *key)
+{
+    return strlen(key) == DIGEST_HEX && strspn(key, "0123456789abcdef") == DIGEST_HEX;
+}
+
+int store_stack(const struct store *s, const char *config, struct string_list *keys, struct error *err)
+{
+    const char *path = arena_printf(s->arena, STORE_STACKS "/%s", digest_hex(config));
+    char *text, *line;
+
+    if (file_read(s->dir, path, STACK_MAX, s->arena, &text, NULL, err) < 0)
+        return error_wrap(err, "image store %s", s->path);
+    *keys = (struct string_list){.v = arena_new_n(s->arena, strlen(text) / DIGEST_HEX + 1, char *)};
+    while ((line = strsep(&text, "\n")) && *line) {
+        if (!key_valid(line))
+            return error_set(err, 0, "image store %s: %s is damaged: remove the image and pull it again",
+                             s->path, path);
+        keys->v[keys->n++] = line;
+    }
+    return 0;
 }

@@ -4,8 +4,9 @@
  *
  *     blobs/sha256/HEX    manifests, indexes, configurations: small, whole or absent
  *     layers/KEY/         an unpacked layer: `tree`, its content, and `layer.json`. KEY is its diff_id's HEX; or, where the
- *                         layer holds copies of what is below it (hard links across layers), HEX.HEX with the
- *                         configuration's digest, as it is that image's only
+ *                         layer holds something of what is below it (hard links across layers, directories that it does
+ *                         not describe), its ChainID's (config.md): it fits there only
+ *     stacks/HEX          the keys of an image's layers, base first, a line each; HEX is its configuration's digest's
  *     names/NAME          an image's name ("/" written "+") or, for an image without one, its manifest's digest:
  *                         JSON, struct store_image
  *     containers/ID/      of `run --image`: config.json, upper, work and what else is the container's; `uses`: the digits of
@@ -26,6 +27,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "images/digest.h"
+#include "runtime/spec/spec.h"
 
 struct store {
     struct arena *arena;
@@ -81,10 +83,16 @@ int session_lock_layer(struct session *session, const char *key, int *lock, stru
  * disk. That it is there already is success. */
 int session_commit_layer(struct session *session, const char *name, const char *key, struct error *err);
 
+/** Say which layers an image has, once all are there. */
+int session_put_stack(struct session *session, const char *config, const struct string_list *keys,
+                      struct error *err);
+
 /* --- layers -------------------------------------------------------------------------------------------------------- */
 
-/** The key of the layer with @diff_id in the image with configuration @config, or NULL: it is not there. */
-const char *store_layer_find(const struct store *s, const char *diff_id, const char *config);
+bool store_layer_exists(const struct store *s, const char *key);
+
+/** The keys of the layers of the image with configuration @config, base first. ENOENT in err->code: it is not whole. */
+int store_stack(const struct store *s, const char *config, struct string_list *keys, struct error *err);
 
 /** Absolute path of a layer's tree, for overlayfs. */
 char *store_layer_path(const struct store *s, const char *key);

@@ -2,10 +2,10 @@
 #pragma once
 
 #include "images/store.h"
-#include "runtime/spec/spec.h"
 
 #define STORE_BLOBS      "blobs/sha256"
 #define STORE_LAYERS     "layers"
+#define STORE_STACKS     "stacks"
 #define STORE_NAMES      "names"
 #define STORE_CONTAINERS "containers"
 #define STORE_TMP        "tmp"

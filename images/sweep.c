@@ -94,19 +94,12 @@ static int mark_containers(struct sweep *w, struct error *err)
 
 static int mark_layers(struct sweep *w, const char *config, struct error *err)
 {
-    struct store *s = w->store;
-    struct image_config c;
-    char *text;
-    size_t length;
+    struct string_list keys;
 
-    if (store_blob_read(s, config, &text, &length, err) < 0 ||
-        image_config_parse(s->arena, text, length, &c, err) < 0)
+    if (store_stack(w->store, config, &keys, err) < 0)
         return -1;
-    for (size_t i = 0; i < c.diff_ids.n; i++) {
-        const char *key = store_layer_find(s, c.diff_ids.v[i], config);
-        if (key)
-            set_add(w, &w->used, key);
-    }
+    for (size_t i = 0; i < keys.n; i++)
+        set_add(w, &w->used, keys.v[i]);
     return 0;
 }
 
@@ -274,7 +267,9 @@ static int sweep_locked(struct sweep *w, bool dangling, bool all, struct error *
         sweep_tmp(w, err) < 0)
         return -1;
     set_sort(&w->used);
-    if (sweep_directory(w, STORE_LAYERS, &w->result->layers, err) < 0)
+    size_t stacks = 0; /* a part of the configuration, to which people do not count it */
+    if (sweep_directory(w, STORE_STACKS, &stacks, err) < 0 ||
+        sweep_directory(w, STORE_LAYERS, &w->result->layers, err) < 0)
         return -1;
     return sweep_directory(w, STORE_BLOBS, &w->result->blobs, err);
 }

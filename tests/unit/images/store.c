@@ -1,5 +1,6 @@
 /* The store: what is seen when, and what a sweep leaves. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,7 +64,10 @@ static void put_image(const char *name, char m, char c, char layer, const char *
     cr_assert_eq(session_begin(&s, &session, &err), 0, "%s", err.message);
     cr_assert_eq(session_put_blob(&session, digest(c), config, strlen(config), &err), 0, "%s", err.message);
     cr_assert_eq(session_put_blob(&session, digest(m), manifest, strlen(manifest), &err), 0);
-    put_layer(&session, layer_key ? layer_key : digest_hex(digest(layer)));
+    const char *key = layer_key ? layer_key : digest_hex(digest(layer));
+    put_layer(&session, key);
+    struct string_list keys = {.v = (char *[]){(char *)key, NULL}, .n = 1};
+    cr_assert_eq(session_put_stack(&session, digest(c), &keys, &err), 0, "%s", err.message);
     cr_assert_eq(store_name_set(&s, &image, &err), 0, "%s", err.message);
     session_end(&session);
 }
@@ -96,8 +100,8 @@ Test(store, a_name_moves_and_leaves_a_dangling_image)
     r = sweep(true, false);
     cr_expect(r.layers == 1 && r.blobs == 2 && r.images == 1, "%zu %zu %zu", r.layers, r.blobs, r.images);
     cr_expect(r.bytes >= 1000);
-    cr_expect(store_layer_find(&s, digest('2'), digest('d')));
-    cr_expect(!store_layer_find(&s, digest('1'), digest('c')));
+    cr_expect(store_layer_exists(&s, digest_hex(digest('2'))));
+    cr_expect(!store_layer_exists(&s, digest_hex(digest('1'))));
 }
 
 Test(store, a_dangling_image_that_gets_a_name_is_listed_once)
@@ -167,15 +171,18 @@ Test(store, what_a_living_session_uses_stays_and_a_dead_ones_goes)
     cr_expect(fstatat(s.dir, "tmp", &st, 0) == 0 && st.st_nlink == 2, "nothing left in tmp");
 }
 
-Test(store, a_layer_of_one_image_only)
+Test(store, a_layer_under_its_chains_key)
 {
-    const char *key = arena_printf(&a, "%s.%s", digest_hex(digest('1')), digest_hex(digest('c')));
+    const char *key = digest_hex(digest('7'));
+    struct string_list keys;
 
     put_image("a.b/x:1", 'a', 'c', '1', key);
-    cr_expect_str_eq(store_layer_find(&s, digest('1'), digest('c')), key);
-    cr_expect(!store_layer_find(&s, digest('1'), digest('d')));
+    cr_assert_eq(store_stack(&s, digest('c'), &keys, &err), 0);
+    cr_assert(keys.n == 1 && strcmp(keys.v[0], key) == 0);
     cr_expect_eq(sweep(true, false).layers, 0);
     cr_expect_eq(sweep(true, true).layers, 1);
+    cr_expect_eq(store_stack(&s, digest('c'), &keys, &err), -1);
+    cr_expect_eq(err.code, ENOENT);
 }
 
 Test(store, a_layer_committed_twice)
@@ -205,12 +212,12 @@ Test(store, a_damaged_image_keeps_its_name_and_its_sweep_goes_on)
 {
     put_image("a.b/x:1", 'a', 'c', '1', NULL);
     put_image("a.b/y:1", 'b', 'd', '2', NULL);
-    cr_assert_eq(unlinkat(s.dir, arena_printf(&a, "blobs/sha256/%s", digest_hex(digest('c'))), 0), 0);
+    cr_assert_eq(unlinkat(s.dir, arena_printf(&a, "blobs/sha256/%s", digest_hex(digest('a'))), 0), 0);
     struct sweep_result r = sweep(true, false);
     struct store_image image;
     cr_expect_eq(r.layers, 1);
     cr_expect_eq(store_name_get(&s, "a.b/x:1", &image, &err), 1);
-    cr_expect(store_layer_find(&s, digest('2'), digest('d')));
+    cr_expect(store_layer_exists(&s, digest_hex(digest('2'))));
 }
 
 Test(store, one_unpacks_others_wait)
