@@ -32,7 +32,7 @@ void limit_write_add(struct limit_writes *w, const struct limit_write *one);
 
 /** Carry them out, in order. One that the kernel calls invalid is tried again after the others: of two values that
  * bound each other (memory and swap, quota and period) the order depends on what was there before, and this way it
- * need not be read. */
+ * need not be read. An update that fails leaves the values that were there before. */
 int limit_writes_run(struct limit_writes *w, struct error *err);
 
 /* --- limits_lists.c ---------------------------------------------------------------------------------------------- */

@@ -63,7 +63,23 @@ static int attempt(struct limit_writes *w, const struct limit_write *one, struct
     return refused(w, one, code, err);
 }
 
-int limit_writes_run(struct limit_writes *w, struct error *err)
+/* What the files say now, last first: to write it is to undo. Lists of devices are passed over, they have no one value. */
+static void remember(const struct limit_writes *w, struct limit_writes *before)
+{
+    for (size_t i = w->n; i-- > 0;) {
+        struct limit_write one = {.path = w->v[i].path, .dir = w->v[i].dir, .file = w->v[i].file};
+
+        one.text = cgroup_file_read(w->c->arena, one.dir, one.file);
+        if (!one.text && w->v[i].other_file) {
+            one.file = w->v[i].other_file;
+            one.text = cgroup_file_read(w->c->arena, one.dir, one.file);
+        }
+        if (one.text && *one.text && !strchr(one.text, '\n'))
+            limit_write_add(before, &one);
+    }
+}
+
+static int carry_out(struct limit_writes *w, struct error *err)
 {
     for (size_t left = w->n, kept; left > 0; left = kept) {
         kept = 0;
@@ -79,4 +95,16 @@ int limit_writes_run(struct limit_writes *w, struct error *err)
     }
     w->n = 0;
     return 0;
+}
+
+int limit_writes_run(struct limit_writes *w, struct error *err)
+{
+    struct limit_writes before = {.c = w->c};
+
+    if (w->update)
+        remember(w, &before);
+    if (carry_out(w, err) == 0)
+        return 0;
+    carry_out(&before, NULL);
+    return -1;
 }

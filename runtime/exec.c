@@ -11,7 +11,6 @@
 #include <sys/prctl.h>
 
 #include "base/log.h"
-#include "base/path.h"
 #include "base/procfs.h"
 #include "base/socket.h"
 #include "base/sync.h"

@@ -76,6 +76,15 @@ memory_is()
     memory_is 33554432 67108864
 }
 
+@test "one value that is refused leaves the others as they were" {
+    begin '{memory: {limit: 67108864}, pids: {limit: 20}}'
+    update --memory 90M --pids-limit 33 --cpuset-cpus 0-1023
+    exits 1
+    says cpuset.cpus
+    kernel_says memory memory.limit_in_bytes 67108864 memory.max 67108864
+    kernel_says pids pids.max 20 pids.max 20
+}
+
 @test "memory: checkBeforeUpdate refuses to go below what is in use" {
     begin '{memory: {limit: 67108864}}'
     hull exec "$ID" dd if=/dev/zero of=/tmp/x bs=1M count=4
