@@ -14,5 +14,5 @@
 int acpi_write(const struct guest_memory *m, unsigned n_vcpus, unsigned n_virtio, bool serial, uint64_t *rsdp,
                struct error *err);
 
-/** @n_vcpus: those that the room holds, 32. */
+/** @n_vcpus: the room holds 37. */
 int mptable_write(const struct guest_memory *m, unsigned n_vcpus, struct error *err);
