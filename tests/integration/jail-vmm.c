@@ -1,6 +1,6 @@
 /*
  * In hull-vmm's place, for sandbox-jail.bats: says what init gave it, speaks base/sync.h as hull-vmm does, and ends as the
- * shared root tells it (the file `status`; `wait`: print signals until SIGTERM; `error`: a failure in these words).
+ * shared root tells it (the file `status`; `wait`: print signals until SIGTERM; `hold`: never be ready; `error`: a failure in these words).
  * Linked statically: nothing that it needs is in its jail.
  */
 #include <dirent.h>
@@ -169,6 +169,11 @@ int main(int argc, char **argv)
         return 1;
     }
     show(argc, argv);
+    if (faccessat(vmm.root, "rootfs/hold", F_OK, 0) == 0) {
+        printf("holding\n");
+        fflush(stdout);
+        pause();
+    }
     prctl(PR_SET_PDEATHSIG, 0);
     if (sync_send(vmm.sync, SYNC_READY, 0, &err) < 0 || sync_wait_continue(vmm.sync, &err) < 0)
         fail(&err);
