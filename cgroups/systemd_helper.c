@@ -104,7 +104,9 @@ static int start_scope(const struct request *q, struct error *err)
             return error_wrap(err, "start %s", q->unit);
         if (is_alive(q))
             return error_set(
-                err, 0, "systemd unit %s exists already, with processes in it: it is not this container's",
+                err, 0,
+                "container's cgroup is not empty: systemd unit %s exists already, with processes in "
+                "it: it is not this container's",
                 q->unit);
         if (attempt == ATTEMPTS)
             return error_wrap(err, "start %s, which was there already, without processes", q->unit);
