@@ -457,11 +457,12 @@ static void begin(struct creation *c, const struct runtime *rt, const struct cre
         c->spawn.join_fds[type] = -1;
 }
 
-/* Descriptors end with the command, but the signal mask is the caller's. */
+/* Descriptors end with the command; not so the signal mask, which is the caller's, and the container's lock. */
 static int end(struct creation *c, int result)
 {
     if (c->signal_fd >= 0)
         sigprocmask(SIG_SETMASK, &c->signal_mask, NULL);
+    fd_closep(&c->state_dir);
     return result;
 }
 

@@ -272,11 +272,11 @@ static int serve_control(struct conversation *c, struct error *err)
     struct arena a = {0};
     struct control_message m;
     struct error why = {0};
-    int r = control_receive(c->control, &a, MAX_MESSAGE, &m, err);
+    int r = control_receive(c->control, &a, MAX_MESSAGE, &m, &why);
 
     if (r == 0)
         c->over = true;
-    if (r == 1 && dispatch(c, &m, &why) < 0)
+    if (r < 0 || (r == 1 && dispatch(c, &m, &why) < 0))
         r = tell_error(c, &why, err);
     arena_free(&a);
     return r < 0 ? -1 : 0;
