@@ -18,6 +18,7 @@
 #include "base/helper.h"
 #include "base/log.h"
 #include "namespaces/mount_fd.h"
+#include "sandbox/boot/guest_kernel.h"
 #include "sandbox/vmm/kvm.h"
 
 int sandbox_asked(const struct runtime *rt, const struct spec *spec, const char **asker, struct error *err)
@@ -63,18 +64,22 @@ static int open_file(const char *what, const char *path, int *fd, struct error *
     return *fd < 0 ? error_set(err, errno, "%s: open %s", what, path) : 0;
 }
 
-static int open_kernel(struct sandbox *s, struct error *err)
+/* vm.kernel.path, then --kernel, then what the host has; with an initrd of his own the user has made both. */
+static int open_kernel(struct arena *a, struct sandbox *s, const char *option, struct error *err)
 {
     const struct spec_vm *vm = &s->user->vm;
+    const char *asker = vm->kernel_path ? "vm.kernel.path" : "--kernel";
+    const char *wanted = vm->kernel_path ? vm->kernel_path : option;
+    char *release = NULL;
 
-    if (!vm->kernel_initrd)
-        return error_set(
-            err, 0,
-            "this build brings no kernel for guests: vm.kernel has to name one (path), and an initrd "
-            "whose init is hull-guest (initrd)");
-    if (open_file("vm.kernel.path", vm->kernel_path, &s->vmm.kernel, err) < 0)
-        return -1;
-    return open_file("vm.kernel.initrd", vm->kernel_initrd, &s->vmm.initrd, err);
+    if (vm->kernel_initrd)
+        return open_file("vm.kernel.path", vm->kernel_path, &s->vmm.kernel, err) < 0
+                   ? -1
+                   : open_file("vm.kernel.initrd", vm->kernel_initrd, &s->vmm.initrd, err);
+    if (guest_kernel_open(a, wanted, &s->vmm.kernel, &s->vmm.initrd, &release, err) < 0)
+        return wanted ? error_wrap(err, "%s", asker) : -1;
+    log_debug("sandbox: guest kernel %s", release);
+    return 0;
 }
 
 /* config.json's bytes, which nobody can change any more. */
@@ -127,7 +132,8 @@ int sandbox_plan(const struct runtime *rt, const struct create_options *o, const
         open_program(rt->arena, &s->program, err) < 0)
         return -1;
     s->vmm.kvm = kvm_open(err);
-    if (s->vmm.kvm < 0 || open_kernel(s, err) < 0 || seal_config(user, &s->vmm.config, err) < 0)
+    if (s->vmm.kvm < 0 || open_kernel(rt->arena, s, o->kernel, err) < 0 ||
+        seal_config(user, &s->vmm.config, err) < 0)
         return -1;
     log_debug("sandbox: %u CPUs, %llu MiB", s->vmm.cpus, (unsigned long long)s->vmm.memory >> 20);
     s->rootfs = user->root_path[0] == '/' ? user->root_path
