@@ -118,8 +118,10 @@ static void read_in(struct stream *s)
         }
         struct pollfd p[] = {{.fd = s->wake, .events = POLLIN}, {.fd = s->fd, .events = POLLIN}};
         (void)poll(p, 2, -1);
-        if (p[0].revents)
+        if (p[0].revents) {
             drain(s->wake);
+            said = false; /* whoever woke us took it back */
+        }
         if (!p[1].revents)
             continue;
         uint32_t n = piece(s, tail, space);
