@@ -1,0 +1,282 @@
+/*
+ * The loop over an archive's entries; see unpack.h. Each type of entry has a function that makes it; each makes it with
+ * O_EXCL and friends in a parent directory that was resolved inside the tree (unpack_path.c), and never opens what was
+ * there before. Directories get their times in the end, as each file made in one changes its.
+ *
+ * What comes twice: the later entry wins, a directory stays one and gets the later attributes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/path.h"
+#include "images/unpack_private.h"
+
+static int add_directory(struct unpack *u, const struct unpack_entry *e, struct error *err)
+{
+    struct unpack_directory *d;
+
+    if (++u->n_directories > UNPACK_MAX_DIRECTORIES)
+        return error_set(err, 0, "more than %d directories, Hull's limit for one layer",
+                         UNPACK_MAX_DIRECTORIES);
+    d = arena_new(&u->arena, struct unpack_directory);
+    *d = (struct unpack_directory){
+        .path = arena_strdup(&u->arena, e->path), .mtime = unpack_mtime(e), .next = u->directories};
+    u->directories = d;
+    return 0;
+}
+
+static int make_root(struct unpack *u, const struct unpack_entry *e, struct error *err)
+{
+    if (archive_entry_filetype(e->archive) != AE_IFDIR)
+        return error_set(err, 0, "the root is not a directory");
+    if (unpack_attributes(e, u->tree, err) < 0 || add_directory(u, e, err) < 0)
+        return -1;
+    u->result->root_given = true;
+    return 0;
+}
+
+static int make_directory(struct unpack *u, const struct unpack_entry *e, struct error *err)
+{
+    int there = unpack_make_room(e, true, err);
+    struct stat st;
+
+    if (there < 0)
+        return -1;
+    /* A whiteout was there: what is below it stays hidden. */
+    bool opaque = there == 0 && fstatat(e->parent, e->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (opaque && unlinkat(e->parent, e->name, 0) < 0)
+        return error_set(err, errno, "replace a whiteout");
+    if (there == 0 && mkdirat(e->parent, e->name, 0700) < 0)
+        return error_set(err, errno, "make the directory");
+    _cleanup_(fd_closep) int fd = openat(e->parent, e->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno, "open the directory");
+    if (opaque && unpack_set_opaque(u, fd, err) < 0)
+        return -1;
+    return unpack_attributes(e, fd, err) < 0 ? -1 : add_directory(u, e, err);
+}
+
+static int make_symlink(struct unpack *u, const struct unpack_entry *e, struct error *err)
+{
+    const char *target = archive_entry_symlink(e->archive);
+
+    (void)u;
+
+    if (!target || !*target)
+        return error_set(err, 0, "a symbolic link to nothing");
+    if (unpack_make_room(e, false, err) < 0)
+        return -1;
+    if (symlinkat(target, e->parent, e->name) < 0)
+        return error_set(err, errno, "make the symbolic link");
+    return unpack_attributes(e, -1, err);
+}
+
+static int make_node(struct unpack *u, const struct unpack_entry *e, struct error *err)
+{
+    mode_t type = archive_entry_filetype(e->archive);
+    dev_t device = 0;
+
+    if (type == AE_IFCHR || type == AE_IFBLK) {
+        device = makedev(archive_entry_rdevmajor(e->archive), archive_entry_rdevminor(e->archive));
+        if (u->options->user_namespace) {
+            u->devices_left_out++;
+            return 0;
+        }
+        if (type == AE_IFCHR && device == 0)
+            return error_set(err, 0,
+                             "a character device 0:0, which overlayfs takes for a file that was removed");
+    }
+    if (unpack_make_room(e, false, err) < 0)
+        return -1;
+    if (mknodat(e->parent, e->name, type | 0600, device) < 0)
+        return error_set(err, errno, "make the device or fifo");
+    return unpack_attributes(e, -1, err);
+}
+
+static const struct {
+    mode_t type;
+    int (*make)(struct unpack *u, const struct unpack_entry *e, struct error *err);
+} makers[] = {
+    {AE_IFREG, unpack_regular}, {AE_IFDIR, make_directory}, {AE_IFLNK, make_symlink},
+    {AE_IFCHR, make_node},      {AE_IFBLK, make_node},      {AE_IFIFO, make_node},
+};
+
+/* --- whiteouts ----------------------------------------------------------------------------------------------------- */
+
+static int mark_opaque(struct unpack *u, const struct unpack_entry *e, struct error *err)
+{
+    _cleanup_(fd_closep) int fd = openat(e->parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return fd < 0 ? error_set(err, errno, "open the directory") : unpack_set_opaque(u, fd, err);
+}
+
+/* It hides what is in layers below, never what this one has: a directory of ours only becomes opaque. */
+static int make_whiteout(struct unpack *u, const struct unpack_entry *e, const char *name, struct error *err)
+{
+    struct stat st;
+
+    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return error_set(err, 0, "a whiteout of \"%s\"", name);
+    if (mknodat(e->parent, name, S_IFCHR, 0) == 0)
+        return 0;
+    if (errno != EEXIST || fstatat(e->parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_set(err, errno, "make the whiteout");
+    if (!S_ISDIR(st.st_mode))
+        return 0;
+    _cleanup_(fd_closep) int fd = openat(e->parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? error_set(err, errno, "open the directory") : unpack_set_opaque(u, fd, err);
+}
+
+static int whiteout(struct unpack *u, const struct unpack_entry *e, struct error *err)
+{
+    if (strcmp(e->name, WHITEOUT_OPAQUE) == 0)
+        return mark_opaque(u, e, err);
+    if (strncmp(e->name, WHITEOUT_PREFIX WHITEOUT_PREFIX, 2 * strlen(WHITEOUT_PREFIX)) == 0)
+        return 0; /* aufs's own housekeeping (layer.md: reserved) */
+    return make_whiteout(u, e, e->name + strlen(WHITEOUT_PREFIX), err);
+}
+
+/* --- entries ------------------------------------------------------------------------------------------------------- */
+
+static int make_entry(struct unpack *u, struct unpack_entry *e, struct error *err)
+{
+    int located = unpack_locate(u, e, err);
+
+    if (located <= 0)
+        return located;
+    if (!*e->path)
+        return make_root(u, e, err);
+    if (strncmp(e->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
+        return whiteout(u, e, err);
+    if (archive_entry_hardlink(e->archive))
+        return unpack_hardlink(u, e, err);
+    for (size_t i = 0; i < ARRAY_SIZE(makers); i++)
+        if (archive_entry_filetype(e->archive) == makers[i].type)
+            return makers[i].make(u, e, err);
+    return error_set(err, 0, "of a type that no layer can have (%#o)", archive_entry_filetype(e->archive));
+}
+
+static int entries(struct unpack *u, struct error *err)
+{
+    struct archive_entry *archive;
+    int rc;
+
+    while ((rc = archive_read_next_header(u->archive, &archive)) == ARCHIVE_OK || rc == ARCHIVE_WARN) {
+        struct unpack_entry e = {.archive = archive};
+        const char *name = archive_entry_pathname(archive);
+
+        if (!name)
+            return error_set(err, 0, "the archive's entry %llu has no name that can be read",
+                             (unsigned long long)u->result->entries + 1);
+        if (++u->result->entries > UNPACK_MAX_ENTRIES)
+            return error_set(err, 0, "the archive has more than %d entries, Hull's limit for one layer",
+                             UNPACK_MAX_ENTRIES);
+        if (make_entry(u, &e, err) < 0)
+            return error_wrap(err, "the archive's entry \"%.300s\"", name);
+    }
+    if (rc != ARCHIVE_EOF)
+        return err->message[0] ? -1
+                               : error_set(err, 0, "the archive cannot be read: %s",
+                                           archive_error_string(u->archive) ? archive_error_string(u->archive)
+                                                                            : "damaged");
+    return 0;
+}
+
+/* What replaced a directory meanwhile has its own time. */
+static int set_directory_times(struct unpack *u, struct error *err)
+{
+    for (const struct unpack_directory *d = u->directories; d; d = d->next) {
+        const struct timespec times[2] = {d->mtime, d->mtime};
+        _cleanup_(fd_closep) int fd =
+            path_open(u->tree, *d->path ? d->path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+
+        if (fd >= 0 && futimens(fd, times) < 0)
+            return error_set(err, errno, "set the time of %s", d->path);
+    }
+    return 0;
+}
+
+/* --- the archive --------------------------------------------------------------------------------------------------- */
+
+struct feed {
+    struct source *from;
+    struct error *err;
+};
+
+static la_ssize_t feed_read(struct archive *archive, void *context, const void **data)
+{
+    struct feed *feed = context;
+    ssize_t n = feed->from->read(feed->from, data, feed->err);
+
+    if (n < 0)
+        archive_set_error(archive, EIO, "%s", feed->err->message);
+    return n;
+}
+
+/* A layer's digest is of all its bytes, also of what follows the archive's end. */
+static int drain(struct source *from, struct error *err)
+{
+    const void *data;
+    ssize_t n;
+
+    do {
+        n = from->read(from, &data, err);
+    } while (n > 0);
+    return n < 0 ? -1 : 0;
+}
+
+static int open_archive(struct unpack *u, struct feed *feed, struct error *err)
+{
+    u->archive = archive_read_new();
+    if (!u->archive || archive_read_support_format_tar(u->archive) != ARCHIVE_OK ||
+        archive_read_support_format_empty(u->archive) != ARCHIVE_OK ||
+        archive_read_support_filter_none(u->archive) != ARCHIVE_OK)
+        return error_set(err, 0, "set libarchive up");
+    if (archive_read_open(u->archive, feed, NULL, feed_read, NULL) != ARCHIVE_OK)
+        return feed->err->message[0]
+                   ? -1
+                   : error_set(err, 0, "this is no tar archive: %s", archive_error_string(u->archive));
+    return 0;
+}
+
+static void clean_up(struct unpack *u)
+{
+    unpack_forget_parent(u);
+    for (size_t i = 1; i < u->stack.n; i++)
+        close(u->stack.trees[i]);
+    archive_read_free(u->archive);
+    arena_free(&u->arena);
+}
+
+int unpack_layer(struct source *from, int tree, const struct unpack_options *o, struct unpack_result *result,
+                 struct error *err)
+{
+    struct unpack u = {
+        .options = o, .result = result, .tree = tree, .parent = -1, .stack = {.trees = {tree}, .n = 1}};
+    struct error of_feed = {0};
+    struct feed feed = {.from = from, .err = &of_feed};
+    int rc;
+
+    *result = (struct unpack_result){0};
+    error_clear(err);
+    rc = open_archive(&u, &feed, err);
+    if (rc == 0)
+        rc = entries(&u, err);
+    if (rc < 0 && of_feed.message[0])
+        *err = of_feed; /* the cause: libarchive only passed it on */
+    if (rc == 0)
+        rc = set_directory_times(&u, err);
+    if (rc == 0 && fstat(tree, &result->root) < 0)
+        rc = error_set(err, errno, "look at the layer's root");
+    if (rc == 0)
+        rc = drain(from, err);
+    if (rc == 0 && u.devices_left_out)
+        log_warning("%u device nodes left out: they cannot be made in a user namespace", u.devices_left_out);
+    clean_up(&u);
+    return rc;
+}

@@ -1,0 +1,41 @@
+/*
+ * A layer's tar archive becomes a directory tree in overlayfs's own form (layer.md, "Applying Changesets"): whiteouts become
+ * character devices 0:0, opaque directories get overlayfs's attribute. libarchive reads the archive, Hull makes the files:
+ * every path is resolved below the tree's descriptor, whatever the archive says.
+ *
+ * A layer is unpacked without the layers below it. Only what it says about them by omission (a directory it does not
+ * describe, a hard link to a file of theirs) is looked up there; then the layer fits that place alone, and `depends` says so.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "base/arena.h"
+#include "images/source.h"
+#include "images/stack.h"
+
+enum {
+    UNPACK_MAX_ENTRIES = 10 << 20, /* of one layer */
+    UNPACK_MAX_DIRECTORIES = 1 << 20,
+};
+
+struct unpack_options {
+    bool
+        user_namespace; /* devices cannot be made: they are left out, with a warning; attributes are user.overlay.* */
+    /** Wait for the layers below, add their trees (the next one first) to @below. NULL: there are none. */
+    int (*below)(void *context, struct stack *below, struct error *err);
+    void *context;
+};
+
+struct unpack_result {
+    bool depends;     /* on the layers below */
+    bool root_given;  /* the archive described its root directory: */
+    struct stat root; /* mode, owner, time */
+    uint64_t entries, bytes /* of files' content, holes not counted */;
+};
+
+/** Unpack all of @from into the empty directory @tree. Fails at the first entry that cannot be as it is; what was made
+ * stays for the caller to remove. */
+int unpack_layer(struct source *from, int tree, const struct unpack_options *o, struct unpack_result *result,
+                 struct error *err);

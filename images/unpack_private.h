@@ -1,0 +1,68 @@
+/* What the files of the unpacker share: see unpack.c. */
+#pragma once
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include "images/unpack.h"
+
+#define WHITEOUT_PREFIX ".wh."
+#define WHITEOUT_OPAQUE ".wh..wh..opq"
+
+struct unpack_directory {
+    char *path;
+    struct timespec mtime;
+    struct unpack_directory *next;
+};
+
+struct unpack {
+    const struct unpack_options *options;
+    struct unpack_result *result;
+    struct arena arena; /* for paths of directories */
+    struct archive *archive;
+    int tree;
+    struct stack stack; /* this layer's tree, then those below, once they were asked for */
+    /* The last parent directory: entries come in order of directories. */
+    char parent_path[4096];
+    int parent;
+    struct unpack_directory *directories; /* whose times are set in the end; the latest first */
+    size_t n_directories;
+    unsigned devices_left_out;
+};
+
+/* An entry, its name taken apart. */
+struct unpack_entry {
+    struct archive_entry *archive;
+    const char *path; /* clean: no leading, doubled or trailing "/", no "." */
+    const char *name; /* its last component, in `path` */
+    int parent;       /* descriptor of the directory it is in; the unpacker's */
+    char path_buffer[4096];
+};
+
+/* unpack_path.c */
+/** Take "./a//b/" apart and open its parent. 1: done; 0: a whiteout below what is not there; -1. "." has path "". */
+int unpack_locate(struct unpack *u, struct unpack_entry *e, struct error *err);
+/** Clean @path into @out. ".." is an error, as is what is longer than the kernel takes. */
+int unpack_clean_path(const char *path, char out[4096], struct error *err);
+/** The tree was changed in a way that the remembered parent may not be where it was. */
+void unpack_forget_parent(struct unpack *u);
+/** Have the stack below at hand, and remember that it counted. */
+int unpack_need_below(struct unpack *u, struct error *err);
+/** Every directory of @path, which is free of links, exists in this layer afterwards. The last one's descriptor, or -1. */
+int unpack_make_path(struct unpack *u, const char *path, struct error *err);
+/** Remove what is in the way of @e, unless it is a directory and @e one too. 1: such a directory is there. */
+int unpack_make_room(const struct unpack_entry *e, bool directory, struct error *err);
+
+/* unpack_file.c */
+int unpack_regular(struct unpack *u, const struct unpack_entry *e, struct error *err);
+int unpack_hardlink(struct unpack *u, const struct unpack_entry *e, struct error *err);
+/** Copy the file @from of a layer below to be @name in @parent: content and attributes. */
+int unpack_copy_up(int from, const struct stat *st, int parent, const char *name, struct error *err);
+
+/* unpack_attributes.c */
+/** Owner, attributes, mode, time of what @fd is open on (@fd -1: of e->name in e->parent, not followed). */
+int unpack_attributes(const struct unpack_entry *e, int fd, struct error *err);
+/** All of one directory's or file's attributes to another. */
+int unpack_copy_attributes(int from, const struct stat *st, int to, struct error *err);
+int unpack_set_opaque(const struct unpack *u, int directory, struct error *err);
+struct timespec unpack_mtime(const struct unpack_entry *e);
