@@ -25,6 +25,15 @@ static void check(int condition)
         abort();
 }
 
+static void check_untouched(void *start, size_t length)
+{
+    unsigned char pages[LAYOUT_HIGH_START / 4096];
+
+    check(mincore(start, length, pages) == 0);
+    for (size_t i = 0; i < length / 4096; i++)
+        check(!(pages[i] & 1));
+}
+
 /* What every mutation would break. */
 static size_t make_file(unsigned char *file, const uint8_t *data, size_t size)
 {
@@ -67,8 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool elf = length >= SELFMAG && memcmp(file, ELFMAG, SELFMAG) == 0;
     if ((elf ? elf_load : bzimage_load)(fd, length, &memory, &k, &err) == 0)
         check(k.entry >= LAYOUT_HIGH_START && k.entry < k.end && k.end <= MEMORY);
-    for (size_t i = 0; i < LAYOUT_HIGH_START; i++)
-        check(memory.regions[0].host[i] == 0);
+    check_untouched(memory.regions[0].host, LAYOUT_HIGH_START);
 
     struct boot boot = {.kernel = fd, .initrd = data[0] & 4 ? fd : -1, .command_line = "quiet"};
     if (boot_load(&memory, &boot, &entry, &err) == 0)

@@ -27,6 +27,7 @@ static void note(struct tiny *t, bool mmio, void *data, uint32_t length, bool wr
     t->notes[n] = (struct tiny_note){.length = length, .mmio = mmio};
     memcpy(&t->notes[n].value, data, length);
     atomic_store(&t->n_notes, n + 1);
+    usleep(t->delay_us);
 }
 
 static void note_port(void *handler, uint64_t offset, void *data, uint32_t length, bool write)

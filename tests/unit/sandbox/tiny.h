@@ -44,7 +44,8 @@ struct tiny {
     int out; /* the serial port's */
     struct tiny_note notes[TINY_MAX_NOTES];
     atomic_uint n_notes;
-    uint64_t answer; /* to what is read at TINY_PORT and TINY_MMIO */
+    unsigned delay_us; /* of each note: to catch a guest in the middle */
+    uint64_t answer;   /* to what is read at TINY_PORT and TINY_MMIO */
 };
 
 /** Ends the test, as skipped, where there is no /dev/kvm. */

@@ -51,10 +51,10 @@ GUEST(ap, ".code16\n"
           "lock incl 0x8000\n"
           "1: cli; hlt; jmp 1b\n");
 
-/* Counts to 2000 in a register and tells each number; what it put into LSTAR and memory before is told at the end. */
+/* Counts to 300 in a register and tells each number; what it put into LSTAR and memory before is told at the end. */
 GUEST(counts, "mov $0xc0000082, %ecx; mov $0x1234, %edx; mov $0x56789abc, %eax; wrmsr\n"
               "movl $0x600d, 0x8000\n"
               "mov $0x500, %dx; xor %eax, %eax\n"
-              "1: inc %eax; out %eax, %dx; cmp $2000, %eax; jne 1b\n"
+              "1: inc %eax; out %eax, %dx; cmp $300, %eax; jne 1b\n"
               "mov $0xc0000082, %ecx; rdmsr; mov %edx, %ebx; mov $0x500, %dx\n"
               "out %eax, %dx; mov %ebx, %eax; out %eax, %dx; mov 0x8000, %eax; out %eax, %dx\n" POWER_OFF);
