@@ -90,8 +90,8 @@ static size_t put_entries(struct table *t, unsigned n_vcpus)
     }
     put(t, &n, (uint8_t[]){ENTRY_BUS, ISA, 'I', 'S', 'A', ' ', ' ', ' '}, 8);
     put(t, &n, &ioapic, sizeof(ioapic));
-    for (uint8_t i = 0; i <= LAYOUT_GSI_LAST; i++) {
-        struct interrupt irq = {ENTRY_INTERRUPT, INT, EDGE_HIGH, ISA, i, IOAPIC_ID, i};
+    for (unsigned i = 0; i <= LAYOUT_GSI_LAST; i++) {
+        struct interrupt irq = {ENTRY_INTERRUPT, INT, EDGE_HIGH, ISA, (uint8_t)i, IOAPIC_ID, (uint8_t)i};
         put(t, &n, &irq, sizeof(irq));
     }
     put(t, &n, &extint, sizeof(extint));

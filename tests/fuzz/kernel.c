@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t length = make_file(file, data, size);
     check(ftruncate(fd, 0) == 0 && pwrite(fd, file, length, 0) == (ssize_t)length);
 
-    struct kernel k;
+    struct kernel k = {0};
     bool elf = length >= SELFMAG && memcmp(file, ELFMAG, SELFMAG) == 0;
     if ((elf ? elf_load : bzimage_load)(fd, length, &memory, &k, &err) == 0)
         check(k.entry >= LAYOUT_HIGH_START && k.entry < k.end && k.end <= MEMORY);
