@@ -154,9 +154,9 @@ static int create(struct guest_container *c, const struct agent_create *how, int
 int guest_container_create(struct guest_container *c, const struct agent_create *how, const char *config,
                            size_t length, struct error *err)
 {
-    _cleanup_(fd_closep) int listener = -1, alive = -1;
+    _cleanup_(fd_closep) int listener = -1;
     struct container made;
-    int executed[2];
+    int executed[2], result;
 
     c->runtime =
         (struct runtime){.arena = c->arena, .root = in_run(c, "state"), .cgroup_manager = CGROUP_CGROUPFS};
@@ -166,8 +166,9 @@ int guest_container_create(struct guest_container *c, const struct agent_create 
     if (pipe2(executed, O_CLOEXEC) < 0)
         return error_set(err, errno, "pipe");
     c->executed = executed[0];
-    alive = executed[1];
-    if (create(c, how, &listener, err) < 0 || container_load(&c->runtime, c->id, &made, err) < 0)
+    result = create(c, how, &listener, err);
+    fd_closep(&executed[1]); /* only the container's init has it now */
+    if (result < 0 || container_load(&c->runtime, c->id, &made, err) < 0)
         return -1;
     c->pid = made.pid;
     c->pidfd = sys_pidfd_open(c->pid, 0);
