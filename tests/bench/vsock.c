@@ -96,7 +96,7 @@ static void kick(unsigned i)
     uint16_t event, now = q->avail->idx;
 
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    event = *(volatile uint16_t *)&q->used->ring[RING];
+    event = __atomic_load_n((uint16_t *)&q->used->ring[RING], __ATOMIC_SEQ_CST);
     if (vring_need_event(event, now, q->told))
         set(VIRTIO_MMIO_QUEUE_NOTIFY, i);
     q->told = now;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/virtio_vsock.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -657,6 +658,55 @@ Test(sandbox_vsock, after_a_load_the_guest_is_told)
     cr_expect_eq(*(uint32_t *)driver_at(&d, RX_AT), VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
     give_buffers(2, RX_SIZE);
     join(PORT);
+}
+
+/* Another CPU of the guest's, that changes what the device is reading. */
+static void *scribble(void *stop)
+{
+    static const uint32_t lengths[] = {HEADER, HEADER + 10, 0, UINT32_MAX, 64};
+    uint32_t state = 1;
+    while (!__atomic_load_n((bool *)stop, __ATOMIC_ACQUIRE)) {
+        state = state * 1664525 + 1013904223;
+        struct vring_desc *desc = &d.queues[state >> 30 & 1].desc[state >> 8 & 3];
+        struct virtio_vsock_hdr *h = driver_at(&d, TX_AT);
+        __atomic_store_n(&desc->len, lengths[(state >> 16) % ARRAY_SIZE(lengths)], __ATOMIC_RELAXED);
+        __atomic_store_n(&desc->next, (uint16_t)(state >> 12 & 3), __ATOMIC_RELAXED);
+        __atomic_store_n(&h->len, state >> 20, __ATOMIC_RELAXED);
+        __atomic_store_n(&h->op, (uint16_t)(state >> 18 & 7), __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+Test(sandbox_vsock, memory_that_changes_while_it_is_read)
+{
+    bool stop = false;
+    pthread_t other;
+    unsigned broken = 0, refused = 0;
+    forward(PORT, open("/dev/zero", O_RDONLY | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC));
+    run_guest();
+    d.mmio.complaints = 1000; /* none is written */
+    cr_assert_eq(pthread_create(&other, NULL, scribble, &stop), 0);
+    for (int i = 0; i < 3000; i++) {
+        struct driver_buffer in = {RX_AT, RX_SIZE, true},
+                             out[] = {{TX_AT, HEADER, false}, {TX_AT + 64, 64, false}};
+        struct virtio_vsock_hdr h = packet(VIRTIO_VSOCK_OP_RW, PORT, 64);
+        memcpy(driver_at(&d, TX_AT), &h, HEADER);
+        driver_offer(&d.queues[RX], &in, 1);
+        driver_offer(&d.queues[TX], out, 2);
+        driver_kick(&d, TX);
+        driver_run(&d, 0);
+        refused += v.connections[0].phase == VSOCK_CLOSED;
+        v.connections[0].phase = VSOCK_CONNECTED; /* as if it had just begun */
+        v.connections[0].peer_port = MINE;
+        cr_assert_leq(v.n_resets, VSOCK_MAX_RESETS);
+        if (!v.device.active) {
+            broken++;
+            driver_start(&d, DRIVER_FEATURES, RING);
+        }
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+    pthread_join(other, NULL);
+    cr_expect_gt(broken + refused, 0, "it was seen");
 }
 
 Test(sandbox_vsock, its_configuration_is_the_guests_number)
