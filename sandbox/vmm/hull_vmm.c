@@ -110,6 +110,7 @@ static void note_state(void *context, enum conversation_state state)
     struct vmm *v = context;
     struct error err;
 
+    log_debug("hull-vmm: %s", conversation_state_name(state));
     switch (state) {
     case CONVERSATION_CREATING:
         v->reached[HELLO] = now_ns();
