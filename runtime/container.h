@@ -33,6 +33,7 @@ struct create_options {
     /* Changes what config.json says before anything is made of it; NULL on a host. @adapt_argument goes along. */
     int (*adapt)(struct arena *a, struct spec *spec, const char *argument, struct error *err);
     const char *adapt_argument;
+    bool unsealed; /* hull's binary needs no protection from the container: see struct spawn */
 };
 
 struct exec_options {

@@ -294,6 +294,7 @@ static int start_init(struct creation *c, struct error *err)
     c->spawn.signal_fd = c->signal_fd;
     c->spawn.signal_mask = &c->signal_mask;
     c->spawn.child = init_main;
+    c->spawn.unsealed = c->o->unsealed;
     c->spawn.argument = &c->init;
     procfs_fd(); /* opened once, here, for init as well */
     if (sync_pair(c->spawn.sync, err) < 0 || spawn(&c->spawn, &c->process, err) < 0)

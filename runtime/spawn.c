@@ -207,7 +207,7 @@ static void run_child(const struct spawn *s, bool short_road)
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         error_set(&err, errno, "PR_SET_PDEATHSIG");
     else if ((!short_road || enter_cgroup(s, &err) == 0) &&
-             exe_seal(short_road && s->new_flags & CLONE_NEWNS, &err) == 0 &&
+             (s->unsealed || exe_seal(short_road && s->new_flags & CLONE_NEWNS, &err) == 0) &&
              FAULT_POINT("child-start", &err) == 0 &&
              (!short_road || !(s->new_flags & CLONE_NEWUSER) || wait_for_maps(sync, &err) == 0) &&
              (!short_road || join(s, s->join_flags & ~(uint64_t)CLONE_NEWPID, &err) == 0) &&

@@ -22,6 +22,9 @@ struct spawn {
     int sync[2];                    /* [0] hull's, [1] the child's; [0] is closed in the child */
     int signal_fd;                  /* hull's, for waiting; -1 for none */
     const void *signal_mask;        /* sigset_t to restore in the child */
+    /* No exe_seal(): for a guest's first process, which never ends, so that nobody can write to its file (ETXTBSY). Kernels
+     * without CONFIG_CHECKPOINT_RESTORE could not do it. */
+    bool unsealed;
     int (*child)(void *argument, int sync, struct error *err); /* returns only on failure */
     void *argument;
 };

@@ -140,6 +140,7 @@ static int create(struct guest_container *c, const struct agent_create *how, int
                                .bundle = in_run(c, "bundle"),
                                .console_socket = c->terminal ? in_run(c, "console") : NULL,
                                .no_new_keyring = how->flags & AGENT_NO_NEW_KEYRING,
+                               .unsealed = true,
                                .adapt = guest_spec_adapt,
                                .adapt_argument = c->place->shared};
 
