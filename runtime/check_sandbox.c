@@ -15,13 +15,24 @@
 #include <cpuid.h>
 #endif
 
+#include "base/helper.h"
 #include "runtime/check_private.h"
+#include "sandbox/boot/guest_kernel.h"
 #include "sandbox/vmm/kvm.h"
 
 void check_build(struct probe *p)
 {
-    probe_missing(p, "a later version brings them; `hull run` makes containers",
-                  "this build of hull has no sandboxes yet");
+    static const char *const helpers[] = {"hull-vmm", "hull-guest"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(helpers); i++) {
+        const char *path = helper_path(p->arena, helpers[i]);
+
+        if (access(path, X_OK) < 0) {
+            probe_missing(p, "install all of hull: make install", "%s: %s", path, strerror(errno));
+            return;
+        }
+    }
+    probe_ok(p, "hull-vmm, hull-guest");
 }
 
 /* --- the processor --------------------------------------------------------------------------------------------------- */
@@ -199,33 +210,15 @@ void check_vhost_vsock(struct probe *p)
     check_vhost(p, "/dev/vhost-vsock", "vhost_vsock");
 }
 
-/* The newest by version of the files in @directory that are called @prefix..., or NULL. */
-static const char *newest(struct arena *a, const char *directory, const char *prefix)
-{
-    _cleanup_(closedirp) DIR *entries = opendir(directory);
-    const char *best = NULL;
-    const struct dirent *e;
-
-    while (entries && (e = readdir(entries)))
-        if (!strncmp(e->d_name, prefix, strlen(prefix)) && (!best || strverscmp(e->d_name, best) > 0))
-            best = arena_strdup(a, e->d_name);
-    return best ? arena_printf(a, "%s/%s", directory, best) : NULL;
-}
-
 void check_guest_kernel(struct probe *p)
 {
-    static const char *const places[][2] = {
-        {LIBEXECDIR, "vmlinux"}, {LIBEXECDIR, "bzImage"}, {"/boot", "vmlinuz-"}};
-    const char *path = NULL;
+    _cleanup_(fd_closep) int kernel = -1;
+    _cleanup_(fd_closep) int initrd = -1;
+    struct error err = {0};
+    char *release = NULL;
 
-    for (size_t i = 0; i < ARRAY_SIZE(places) && !path; i++)
-        path = newest(p->arena, places[i][0], places[i][1]);
-    if (!path)
-        probe_missing(p, "install a distribution's kernel (Debian: apt install linux-image-cloud-amd64)",
-                      "none in " LIBEXECDIR " or /boot");
-    else if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) < 0)
-        probe_missing(p, arena_printf(p->arena, "as root: chmod 0644 %s", path), "%s: %s", path,
-                      strerror(errno));
+    if (guest_kernel_open(p->arena, NULL, &kernel, &initrd, &release, &err) < 0)
+        probe_missing(p, NULL, "%s", err.message);
     else
-        probe_ok(p, "%s", path);
+        probe_ok(p, "Linux %s", release ? release : "of unknown release");
 }

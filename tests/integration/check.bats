@@ -58,19 +58,21 @@ check_inside()
     [ "$status" = "$(jq 'if .containers then 0 else 1 end' "$DIR/check")" ]
 }
 
-@test "the exit status: containers, or with --isolation=vm sandboxes; this build has none" {
+@test "the exit status: containers, or with --isolation=vm sandboxes" {
+    local vm helpers=no
     check "$HULL"
     [ "$(jq .containers "$DIR/check")" = true ]
     exits 0
-    answer build no 'no sandboxes yet'
-    [ "$(jq .sandboxes "$DIR/check")" = false ]
+    [ ! -x "$(dirname "$HULL")/hull-vmm" ] || [ ! -x "$(dirname "$HULL")/hull-guest" ] || helpers=ok
+    [ ! -e "$(dirname "$HULL")/config.status" ] || answer build "$helpers" hull-vmm
+    vm=$(jq 'if .sandboxes then 0 else 1 end' "$DIR/check")
     run "$HULL" check --isolation vm
-    exits 1
-    says 'sandboxes can run: no'
+    exits "$vm"
+    [ "$vm" = 0 ] || says 'sandboxes can run: no'
     run "$HULL" check --isolation=container
     exits 0
     run "$HULL" check --isolation=vm --format=json
-    exits 1
+    exits "$vm"
     run "$HULL" check --isolation=none
     exits 1
     run "$HULL" check something

@@ -26,7 +26,7 @@ def set_size(fd, size):
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
-def converse(fd, typed, resize, deadline=15.0):
+def converse(fd, typed, resize, deadline=float(os.environ.get("TERMINAL_DEADLINE", "15"))):
     """Type each line at its prompt; until end of file or the deadline."""
     shown = b""
     seen = 0
