@@ -45,6 +45,21 @@ int memory_create(struct guest_memory *m, uint64_t size, struct error *err)
     return 0;
 }
 
+/* MAP_FIXED replaces only what was memory_create()'s. */
+int memory_map_file(const struct guest_memory *m, uint64_t start, uint64_t length, int fd, uint64_t offset)
+{
+    void *host = memory_at(m, start, length);
+
+    if (!host || (start | length | offset) % PAGE) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (mmap(host, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
+             (off_t)offset) == MAP_FAILED)
+        return -1;
+    return madvise(host, length, MADV_DONTDUMP) || madvise(host, length, MADV_DONTFORK) ? -1 : 0;
+}
+
 /* #syscalls: munmap */
 void memory_destroy(struct guest_memory *m)
 {
