@@ -72,7 +72,7 @@ static int open_kernel(struct arena *a, struct sandbox *s, const char *option, s
     const char *wanted = vm->kernel_path ? vm->kernel_path : option;
     char *release = NULL;
 
-    if (vm->kernel_initrd)
+    if (vm->kernel_path && vm->kernel_initrd)
         return open_file("vm.kernel.path", vm->kernel_path, &s->vmm.kernel, err) < 0
                    ? -1
                    : open_file("vm.kernel.initrd", vm->kernel_initrd, &s->vmm.initrd, err);
