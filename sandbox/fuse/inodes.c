@@ -53,13 +53,13 @@ void fuse_descriptor_close(struct fuse_server *s, int fd)
 
 const char *fuse_fd_name(int fd, char name[FUSE_NUMBER_SIZE])
 {
-    char *at = name + FUSE_NUMBER_SIZE - 1;
+    size_t at = FUSE_NUMBER_SIZE - 1;
 
-    *at = '\0';
+    name[at] = '\0';
     do {
-        *--at = (char)('0' + fd % 10);
+        name[--at] = (char)('0' + fd % 10);
     } while ((fd /= 10) > 0);
-    return at;
+    return &name[at];
 }
 
 static uint64_t node_id(const struct fuse_server *s, uint32_t number)
@@ -206,7 +206,7 @@ static void give(struct fuse_server *s, const struct fuse_node *parent, uint32_t
 
 int fuse_node_adopt(struct fuse_server *s, const struct fuse_node *parent, int fd, struct fuse_entry_out *out)
 {
-    struct fuse_node node;
+    struct fuse_node node = {0};
     struct statx stx;
     int rc = fuse_statx(fd, "", &stx);
 
