@@ -3,7 +3,7 @@
  * follows a symlink. What is made belongs to the client's user at once (ids.c); device nodes are not made at all, so
  * that nothing the guest leaves behind is one on the host.
  */
-/* #syscalls(fs): mknodat mkdirat symlinkat linkat unlinkat renameat2 */
+/* #syscalls(fs): mknodat mkdirat symlinkat linkat unlinkat renameat renameat2 */
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
