@@ -1,6 +1,6 @@
 /*
  * How a guest ends itself: ACPI's sleep control (power-off) and reset registers, and the keyboard controller's reset line,
- * which is what `reboot=k` uses.
+ * which is what `reboot=k` uses. A kernel without ACPI can only reset: its power-off halts for good, which nobody sees.
  */
 #pragma once
 
