@@ -102,6 +102,20 @@ static void check_outside(void)
     closedir(d);
 }
 
+/* By hand, and unseen by the fuzzer: it would learn the secret from memmem's arguments and write it into a file itself. */
+__attribute__((no_sanitize("coverage"))) static bool tells_secret(const unsigned char *reply, size_t length)
+{
+    enum { PART = 12 };
+    for (size_t at = 0; at + PART <= length; at++) {
+        size_t same = 0;
+        while (same < PART && reply[at + same] == (unsigned char)secret[same])
+            same++;
+        if (same == PART)
+            return true;
+    }
+    return false;
+}
+
 static void learn(uint32_t opcode, const unsigned char *body, size_t length)
 {
     static const uint8_t entries[] = {FUSE_LOOKUP, FUSE_MKNOD,  FUSE_MKDIR,  FUSE_SYMLINK,
@@ -144,7 +158,7 @@ static void ask(uint32_t opcode, uint64_t node, const unsigned char *rest, size_
         memcpy(&reply, out, sizeof(reply));
         check(reply.len == (uint32_t)n && reply.unique == h.unique && reply.error <= 0 &&
               reply.error > -4096);
-        check(!memmem(out, (size_t)n, secret, 12));
+        check(!tells_secret(out, (size_t)n));
         learn(opcode, out + sizeof(reply), (size_t)n - sizeof(reply));
     }
     free(exact);
