@@ -359,12 +359,15 @@ static int out_of_patience(const struct vmm *v, struct error *err)
 {
     const char *when = conversation_state_name(v->conversation.state);
 
-    if (v->ended)
-        return error_set(err, 0, "the sandbox's machine ended %s: %s", when, v->sandbox.machine.end_words);
-    return error_set(
-        err, 0,
-        "the agent in the guest has not been heard of for %d s: hull --debug shows the kernel's messages",
-        HELLO_TIMEOUT_MS / 1000);
+    bool reset = v->ended && atomic_load(&v->sandbox.machine.end) == MACHINE_RESET;
+
+    if (v->ended) /* an agent that has said its last word would have been heard */
+        return error_set(err, 0, "the sandbox's machine ended %s: %s%s", when, v->sandbox.machine.end_words,
+                         reset ? " (a kernel panic?)" : "");
+    return error_set(err, 0,
+                     "the agent in the guest has not been heard of for %d s: hull run --kernel-messages "
+                     "shows what the kernel says",
+                     HELLO_TIMEOUT_MS / 1000);
 }
 
 /* #syscalls(main): poll ppoll read write close ioctl=TIOCGWINSZ */
