@@ -43,6 +43,8 @@ static int reply_sized(struct fuse_server *s, const struct fuse_request *r, cons
     size_t size = in->size;
 
     /* Sizes of 0 mean a question to the host as well. */
+    if (r->room < (size == 0 ? sizeof(struct fuse_getxattr_out) : 1))
+        return -EINVAL;
     if (size > r->room)
         size = r->room;
     if (size > FUSE_XATTR_MAX)

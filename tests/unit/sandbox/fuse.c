@@ -383,6 +383,14 @@ Test(sandbox_fuse, extended_attributes)
     cr_expect(c.length == 10 && memcmp(c.body, "user.name", 10) == 0);
     get.size = 2;
     cr_expect_eq(client_named(&c, FUSE_GETXATTR, node, &get, sizeof(get), "user.name"), -ERANGE);
+    /* As virtio-fs gives it: room for so many bytes and no more. */
+    size_t request = ((struct fuse_in_header *)c.in)->len;
+    cr_expect_eq(client_send(&c, request, sizeof(struct fuse_out_header) + 2), -ERANGE);
+    cr_expect_eq(client_send(&c, request, sizeof(struct fuse_out_header)), -EINVAL);
+    get.size = 5;
+    cr_expect_eq(client_named(&c, FUSE_GETXATTR, node, &get, sizeof(get), "user.name"), 0);
+    cr_expect_eq(client_send(&c, request, sizeof(struct fuse_out_header) + 5), 0);
+    cr_expect(c.length == 5 && memcmp(c.body, "value", 5) == 0);
     cr_expect_eq(client_named(&c, FUSE_REMOVEXATTR, node, NULL, 0, "user.name"), 0);
     cr_expect_eq(client_named(&c, FUSE_REMOVEXATTR, node, NULL, 0, "user.name"), -ENODATA);
     set.size = 6;
