@@ -1,28 +1,9 @@
-/* What several commands share: output, usage errors, and the choice of containers by --regex. */
+/* What several commands share: the choice of containers by --regex, and one action for many. */
 #include "cli/command.h"
 
-#include <errno.h>
 #include <regex.h>
 
-#include "base/file.h"
 #include "base/log.h"
-
-int print_text(const char *text, size_t length, struct error *err)
-{
-    if (fd_write_all(STDOUT_FILENO, text, length) < 0)
-        return error_set(err, errno, "write to standard output");
-    return 0;
-}
-
-int usage_error(const struct command *command, struct error *err)
-{
-    struct error cause = *err;
-
-    error_set(err, 0, "%s; see 'hull %s%s--help'", cause.message, command ? command->name : "",
-              command ? " " : "");
-    err->exit_code = 1;
-    return -1;
-}
 
 int containers_matching(const struct runtime *rt, const char *pattern, struct string_list *ids,
                         struct error *err)

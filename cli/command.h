@@ -40,6 +40,12 @@ int print_text(const char *text, size_t length, struct error *err);
  * whatever the command's own status is. */
 int usage_error(const struct command *command, struct error *err);
 
+/** What --help prints. */
+int command_help(struct arena *a, const struct command *command, struct error *err);
+
+/** An error of usage unless @n is a number of arguments that the command takes. */
+int command_check_arguments(const struct command *command, size_t n, struct error *err);
+
 /** For --regex: the ids in the state directory that match the POSIX extended regular expression @pattern. */
 int containers_matching(const struct runtime *rt, const char *pattern, struct string_list *ids,
                         struct error *err);

@@ -3,10 +3,9 @@
  * wide, or one line of JSON ("null" when there is none). A container that cannot be read (or went away
  * meanwhile) is logged and left out.
  */
-#include <string.h>
-
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/table.h"
 
 struct list_options {
     enum format format;
@@ -20,47 +19,16 @@ static const struct option_row rows[] = {
     {0},
 };
 
-enum { COLUMNS = 6, COLUMN_MIN = 12, COLUMN_GAP = 3 };
-
-struct table_row {
-    const char *cell[COLUMNS];
-};
-
-/* Characters, not bytes: UTF-8 continuation bytes take no room. */
-static size_t text_width(const char *text)
-{
-    size_t width = 0;
-
-    for (; *text; text++)
-        width += (*text & 0xc0) != 0x80;
-    return width;
-}
-
 static void print_table(struct buffer *b, const struct container *c, size_t n)
 {
-    struct table_row *table = arena_new_n(b->arena, n + 1, struct table_row);
-    size_t width[COLUMNS] = {0};
+    struct text_table t = {.arena = b->arena, .columns = 6, .min_width = 12, .gap = 3};
 
-    table[0] = (struct table_row){{"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"}};
+    text_table_add(&t, (const char *[]){"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"});
     for (size_t i = 0; i < n; i++)
-        table[i + 1] =
-            (struct table_row){{c[i].id, arena_printf(b->arena, "%d", c[i].pid),
-                                container_status_name(c[i].status), c[i].bundle, c[i].created, c[i].owner}};
-    for (size_t column = 0; column < COLUMNS; column++) {
-        width[column] = COLUMN_MIN;
-        for (size_t i = 0; i <= n; i++) {
-            size_t needed = text_width(table[i].cell[column]) + COLUMN_GAP;
-            if (needed > width[column])
-                width[column] = needed;
-        }
-    }
-    for (size_t i = 0; i <= n; i++)
-        for (size_t column = 0; column < COLUMNS; column++) {
-            const char *cell = table[i].cell[column];
-            bool last = column == COLUMNS - 1;
-            buffer_printf(b, "%s%*s", cell, last ? 0 : (int)(width[column] - text_width(cell)),
-                          last ? "\n" : "");
-        }
+        text_table_add(&t, (const char *[]){c[i].id, arena_printf(b->arena, "%d", c[i].pid),
+                                            container_status_name(c[i].status), c[i].bundle, c[i].created,
+                                            c[i].owner});
+    text_table_print(&t, b);
 }
 
 static void print_json(struct buffer *b, const struct container *c, size_t n)

@@ -19,6 +19,7 @@
 #include "base/path.h"
 #include "cli/command.h"
 #include "cli/environment.h"
+#include "cli/images.h"
 
 /* In the order of the choices in global_rows; the first is the default. */
 enum rootless { ROOTLESS_AUTO, ROOTLESS_TRUE, ROOTLESS_FALSE };
@@ -27,7 +28,7 @@ enum isolation { ISOLATION_CONTAINER, ISOLATION_VM };
 enum { EXIT_UNKNOWN_COMMAND = 3 }; /* runc's */
 
 struct globals {
-    const char *root, *log, *criu;
+    const char *root, *log, *criu, *store;
     enum log_format log_format;
     enum log_level log_level;
     enum rootless rootless;
@@ -66,6 +67,8 @@ static const struct option_row global_rows[] = {
         "do without root on the host (default: auto)"),
     ROW("isolation", 0, "container|vm", isolation, option_choice,
         "container (default), or vm: each in a virtual machine of its own"),
+    ROW("store", 0, "DIR", store, option_string,
+        "image store (default: $HULL_STORE, else /var/lib/hull, rootless $XDG_DATA_HOME/hull)"),
     ROW("criu", 0, "PATH", criu, option_string, "ignored, for runc's sake"),
     ROW("version", 'v', NULL, version, option_flag, "print the version"),
     {0},
@@ -97,23 +100,12 @@ static int print_help(struct arena *a, struct error *err)
                     "USAGE:\n   hull [GLOBAL OPTION...] COMMAND [OPTION...] [ARGUMENT...]\n\nCOMMANDS:\n");
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
         buffer_printf(&b, "  %-10s  %s\n", commands[i]->name, commands[i]->summary);
+    buffer_puts(&b, "\nCOMMANDS FOR IMAGES:\n");
+    for (const struct image_command *c = image_commands; c->name; c++)
+        buffer_printf(&b, "  %-10s  %s\n", c->name, c->summary);
     buffer_puts(&b, "\nGLOBAL OPTIONS:\n");
     options_help(&b, global_rows);
     buffer_puts(&b, "\n'hull COMMAND --help' says more of each.\n");
-    return print_text(b.data, b.length, err);
-}
-
-static int print_command_help(struct arena *a, const struct command *command, struct error *err)
-{
-    struct buffer b = {.arena = a};
-
-    buffer_printf(&b, "NAME:\n   hull %s - %s\n\n", command->name, command->summary);
-    buffer_printf(&b, "USAGE:\n   hull [GLOBAL OPTION...] %s [OPTION...]%s%s\n\n", command->name,
-                  *command->arguments ? " " : "", command->arguments);
-    if (command->details)
-        buffer_printf(&b, "%s\n", command->details);
-    buffer_puts(&b, "OPTIONS:\n");
-    options_help(&b, command->options);
     return print_text(b.data, b.length, err);
 }
 
@@ -167,21 +159,6 @@ static int find_vm_asker(const struct globals *g, const char *program, const str
     return 0;
 }
 
-static int check_argument_count(const struct command *command, size_t n, struct error *err)
-{
-    int min = command->min_arguments, max = command->max_arguments;
-
-    if (n >= (size_t)min && (max == ARGUMENTS_ANY || n <= (size_t)max))
-        return 0;
-    if (min == max)
-        error_set(err, 0, "\"%s\" requires exactly %d argument(s)", command->name, min);
-    else if (n < (size_t)min)
-        error_set(err, 0, "\"%s\" requires a minimum of %d argument(s)", command->name, min);
-    else
-        error_set(err, 0, "\"%s\" requires a maximum of %d argument(s)", command->name, max);
-    return usage_error(command, err);
-}
-
 static int make_runtime(struct runtime *rt, const struct globals *g, struct error *err)
 {
     bool rootless = g->root && g->rootless != ROOTLESS_AUTO ? false : environment_is_rootless();
@@ -192,6 +169,7 @@ static int make_runtime(struct runtime *rt, const struct globals *g, struct erro
     rt->root = path_absolute(rt->arena, rt->root);
     if (!rt->root)
         return error_set(err, errno, "--root %s: current directory", g->root);
+    rt->store = g->store ? g->store : getenv("HULL_STORE");
     rt->cgroup_manager = g->systemd_cgroup ? CGROUP_SYSTEMD : g->cgroup_manager;
     rt->rootless = g->rootless == ROOTLESS_AUTO ? rootless : g->rootless == ROOTLESS_TRUE;
     if (g->criu)
@@ -208,18 +186,36 @@ static int run_command_line(const struct globals *g, struct arena *a, const char
     int status = options_parse(a, command->options, command->order, argv, options, &arguments, err);
 
     if (status == OPTIONS_HELP)
-        return print_command_help(a, command, err);
+        return command_help(a, command, err);
     if (status < 0) {
         error_wrap(err, "%s", command->name);
         return usage_error(command, err);
     }
-    if (check_argument_count(command, arguments.n, err) < 0 ||
+    if (command_check_arguments(command, arguments.n, err) < 0 ||
         find_vm_asker(g, program, command, &rt.vm_asker, err) < 0 || make_runtime(&rt, g, err) < 0)
         return -1;
     status = command->run(&rt, options, &arguments, err);
     if (status < 0 && err->exit_code == 0)
         err->exit_code = command->failure_status;
     return status;
+}
+
+/* hull-images parses the command's own options; of the global ones it gets those that concern it. */
+static int hand_over(const struct globals *g, struct arena *a, char *const *argv, struct error *err)
+{
+    static const char *const levels[] = {
+        [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+    struct string_list globals = {0};
+
+    string_list_add(a, &globals,
+                    arena_printf(a, "--log-level=%s", levels[g->debug ? LOG_DEBUG : g->log_level]));
+    if (g->log_format == LOG_JSON)
+        string_list_add(a, &globals, "--log-format=json");
+    if (g->log)
+        string_list_add(a, &globals, arena_printf(a, "--log=%s", g->log));
+    if (g->store)
+        string_list_add(a, &globals, arena_printf(a, "--store=%s", g->store));
+    return image_command_exec(a, &globals, argv, err);
 }
 
 static int unknown_command(const char *name, struct error *err)
@@ -237,7 +233,10 @@ static int help(struct arena *a, const struct string_list *arguments, struct err
     if (arguments->n < 2)
         return print_help(a, err);
     if (command)
-        return print_command_help(a, command, err);
+        return command_help(a, command, err);
+    if (image_command_find(arguments->v[1]))
+        return hand_over(&(struct globals){.log_level = LOG_WARNING}, a,
+                         (char *[]){arguments->v[1], "--help", NULL}, err);
     return unknown_command(arguments->v[1], err);
 }
 
@@ -261,6 +260,8 @@ static int dispatch(struct globals *g, struct arena *a, char *const *argv, struc
     if (arguments.n == 0 || !strcmp(arguments.v[0], "help"))
         return help(a, &arguments, err);
     command = find_command(arguments.v[0]);
+    if (!command && image_command_find(arguments.v[0]))
+        return hand_over(g, a, arguments.v, err);
     if (!command)
         return unknown_command(arguments.v[0], err);
     return run_command_line(g, a, argv[0], command, arguments.v + 1, err);

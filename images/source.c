@@ -30,6 +30,16 @@ void file_source_destroy(struct file_source *f)
     f->buffer = NULL;
 }
 
+int digest_compute(const void *data, size_t length, char digest[DIGEST_SIZE], struct error *err)
+{
+    unsigned char bytes[32];
+
+    if (EVP_Digest(data, length, bytes, NULL, EVP_sha256(), NULL) != 1)
+        return error_set(err, 0, "sha256: not to be had from libcrypto");
+    digest_format(bytes, digest);
+    return 0;
+}
+
 static ssize_t hash_read(struct source *s, const void **data, struct error *err)
 {
     struct hash_source *h = (struct hash_source *)s;

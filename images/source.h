@@ -25,6 +25,9 @@ struct file_source {
 int file_source_init(struct file_source *f, int fd, struct error *err);
 void file_source_destroy(struct file_source *f);
 
+/** The digest of what is in memory already. */
+int digest_compute(const void *data, size_t length, char digest[DIGEST_SIZE], struct error *err);
+
 /** Passes on what comes from @from; counts and hashes it. */
 struct hash_source {
     struct source source, *from;
@@ -43,6 +46,7 @@ void hash_source_destroy(struct hash_source *h);
 #define DECOMPRESS_MAX (128ULL << 30)
 struct decompress_source {
     struct source source, *from;
+    uint64_t max;
     struct decompressor *state;
 };
 int decompress_source_init(struct decompress_source *d, struct source *from, struct error *err);

@@ -12,6 +12,7 @@ struct runtime {
     const char *root; /* state directory of all containers: --root */
     bool rootless;    /* not root on the host, or --rootless=true */
     enum cgroup_manager cgroup_manager;
+    const char *store;    /* the image store's directory: --store or HULL_STORE; NULL: store_default_path() */
     const char *vm_asker; /* what on the command line asks for a sandbox, or NULL */
 };
 

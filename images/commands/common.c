@@ -1,0 +1,94 @@
+/* What the commands of hull-images share: see command.h. */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "images/commands/command.h"
+#include "images/reference.h"
+
+int command_open_store(const struct runtime *rt, struct store *s, struct error *err)
+{
+    return store_open(rt->arena, rt->store, rt->rootless, s, err);
+}
+
+int command_new_name(struct arena *a, const char *text, const char **name, struct error *err)
+{
+    struct reference r;
+
+    if (reference_parse(a, text, &r, err) < 0)
+        return -1;
+    if (r.digest)
+        return error_set(err, 0, "image name \"%.300s\": a digest is not given, but follows from the content",
+                         text);
+    if (!r.domain)
+        r = reference_at(a, &r, "localhost");
+    reference_default_tag(&r);
+    *name = reference_format(a, &r);
+    return 0;
+}
+
+const char *command_ago(struct arena *a, uint64_t seconds)
+{
+    static const struct {
+        uint64_t seconds;
+        const char *name;
+    } units[] = {{31536000, "year"}, {2592000, "month"}, {604800, "week"}, {86400, "day"},
+                 {3600, "hour"},     {60, "minute"},     {1, "second"}};
+    uint64_t now = (uint64_t)time(NULL), age = now > seconds ? now - seconds : 0;
+
+    if (seconds == 0)
+        return "unknown";
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+        uint64_t n = age / units[i].seconds;
+
+        if (n)
+            return arena_printf(a, "%llu %s%s ago", (unsigned long long)n, units[i].name, n > 1 ? "s" : "");
+    }
+    return "just now";
+}
+
+const char *command_size(struct arena *a, uint64_t bytes)
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    double amount = (double)bytes;
+    size_t unit = 0;
+
+    for (; amount >= 1000 && unit + 1 < ARRAY_SIZE(units); unit++)
+        amount /= 1000;
+    return arena_printf(a, unit && amount < 100 ? "%.1f %s" : "%.0f %s", amount, units[unit]);
+}
+
+const char *command_short_id(struct arena *a, const char *digest)
+{
+    return arena_strndup(a, digest_hex(digest), 12);
+}
+
+int command_find_image(const struct store *s, const char *text, struct store_image *image, struct error *err)
+{
+    struct store_image *all;
+    struct reference r;
+    size_t n;
+    int found = 0;
+
+    if (store_names(s, &all, &n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        struct image_info info;
+
+        if (strcmp(all[i].manifest, text) == 0 ||
+            (strlen(text) >= 4 && image_info_read(s, &all[i], &info, NULL) == 0 &&
+             strncmp(digest_hex(info.config), text, strlen(text)) == 0)) {
+            *image = all[i];
+            return 0;
+        }
+    }
+    if (reference_parse(s->arena, text, &r, err) < 0)
+        return -1;
+    reference_default_tag(&r);
+    const char *const domains[] = {r.domain, "docker.io", "localhost"};
+    for (size_t i = r.domain ? 0 : 1; !found && i < (r.domain ? 1 : ARRAY_SIZE(domains)); i++) {
+        struct reference full = reference_at(s->arena, &r, domains[i]);
+        found = store_name_get(s, reference_format(s->arena, &full), image, err);
+    }
+    return found > 0 ? 0 : found < 0 ? -1 : error_set(err, ENOENT, "image %s", text);
+}

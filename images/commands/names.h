@@ -1,0 +1,17 @@
+/*
+ * The commands of hull-images: X(name, summary). hull knows them by this list, and hands them over (cli/images.c);
+ * hull-images itself has a row `NAME_command` for each (command.h).
+ */
+#pragma once
+
+/* clang-format off */
+#define IMAGE_COMMANDS(X)                                                 \
+    X(history, "show how an image came about")                            \
+    X(images,  "list the images of the store")                            \
+    X(import,  "make an image of a tar archive of a root directory")      \
+    X(inspect, "show what is known of an image")                          \
+    X(load,    "take images from an archive or a directory")              \
+    X(prune,   "remove images and layers that nothing uses")              \
+    X(rmi,     "remove images")                                           \
+    X(tag,     "give an image one more name")
+/* clang-format on */
