@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +23,8 @@
 #include "runtime/launch.h"
 #include "runtime/sandbox.h"
 #include "sandbox/agent.h"
+
+enum { MAX_DESCRIPTORS = 1 << 20 }; /* fs.nr_open's default */
 
 /* --- mount points in a root that is read-only --------------------------------------------------------------------- */
 
@@ -115,8 +118,18 @@ static int open_proc(int *proc, struct error *err)
     return *proc < 0 ? error_set(err, errno, "open /proc for the sandbox") : 0;
 }
 
+/* hull-vmm holds a descriptor for each file that the guest knows. Without the right to, the limit stays. */
+static void raise_descriptor_limit(void)
+{
+    const struct rlimit limit = {.rlim_cur = MAX_DESCRIPTORS, .rlim_max = MAX_DESCRIPTORS};
+
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_debug("sandbox: RLIMIT_NOFILE stays: %s", strerror(errno));
+}
+
 int sandbox_export(struct sandbox *s, struct rootfs *tree, struct error *err)
 {
+    raise_descriptor_limit();
     if (s->user->root_readonly && protect_root(s->user, rootfs_root_fd(tree), err) < 0)
         return -1;
     if (open_proc(&s->vmm.proc, err) < 0)

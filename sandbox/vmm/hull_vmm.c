@@ -225,7 +225,7 @@ static int map_config(struct vmm *v, struct error *err)
     return c->config == MAP_FAILED ? error_set(err, errno, "map config.json") : 0;
 }
 
-/* A file server needs as many descriptors as there are files in use. */
+/* The file server holds a descriptor for each file that the guest knows. init has raised the limit as far as it could. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
