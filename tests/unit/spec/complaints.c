@@ -92,6 +92,10 @@ Test(spec_complaints, types_and_ranges)
         {TOP, "\"mounts\":[null]", "mounts[0]: must be an object, got null"},
         {TOP, "\"annotations\":{\"a.b\":1}", "annotations[\"a.b\"]: must be a string, got 1"},
         {TOP, "\"annotations\":{\"\":\"1\"}", "annotations: must not have an empty key"},
+        {TOP, "\"vm\":{\"kernel\":{}}", "vm.kernel.path: is required"},
+        {TOP, "\"vm\":{\"kernel\":{\"path\":\"vmlinux\"}}",
+         "vm.kernel.path: must be an absolute path, got \"vmlinux\""},
+        {TOP, "\"vm\":{\"hwConfig\":{\"irqs\":1}}", "vm.hwConfig.irqs: must be an array, got a number"},
         {TOP, "\"vm\":[]", "vm: must be an object, got an array"},
     };
     check_all(samples, ARRAY_SIZE(samples));
