@@ -16,4 +16,6 @@ struct origin {
     int (*open)(struct origin *o, const struct descriptor *d, struct source **layer, struct error *err);
     /** Also before the end was read. */
     void (*close)(struct origin *o, struct source *layer);
+    /** All reading fails from now on: one layer has failed, and the others need not be waited for. May be NULL. */
+    void (*cancel)(struct origin *o);
 };

@@ -11,7 +11,10 @@
     X(import,  "make an image of a tar archive of a root directory")      \
     X(inspect, "show what is known of an image")                          \
     X(load,    "take images from an archive or a directory")              \
+    X(login,   "keep credentials for a registry")                         \
+    X(logout,  "forget credentials for a registry")                       \
     X(prune,   "remove images and layers that nothing uses")              \
+    X(pull,    "fetch images from registries")                            \
     X(rmi,     "remove images")                                           \
     X(tag,     "give an image one more name")
 /* clang-format on */
