@@ -279,7 +279,7 @@ static int parse_string(struct toml *t, bool may_span, const char **text, size_t
 
 static int parse_key(struct toml *t, const char **key)
 {
-    const char *start = t->p;
+    const char *start;
     size_t length;
 
     skip_blanks(t);
