@@ -18,11 +18,16 @@ enum { OUTPUT_BLOCK = 256 << 10, ZSTD_WINDOW_LOG_MAX = 25 /* 32 MiB: what a fram
 struct decompressor {
     const unsigned char *input; /* of `from`, not yet taken */
     size_t available;
-    bool input_ended, between, sniffed; /* between: at the start of a member or frame */
+    const unsigned char *after; /* `input` is `head`: what comes after it */
+    size_t after_length;
+    bool input_ended, sniffed;
+    bool between; /* at the start of a member or frame */
+    bool full;    /* the buffer was: the library may hold output that needs no more input */
     uint64_t out;
-    ssize_t (*step)(struct decompress_source *d, struct error *err);
+    ssize_t (*step)(struct decompress_source *d, const void **data, struct error *err);
     struct inflate_state inflate;
     ZSTD_DStream *zstd;
+    unsigned char head[4]; /* of input that begins with a shorter block */
     unsigned char buffer[OUTPUT_BLOCK];
 };
 
@@ -33,6 +38,12 @@ static int fill(struct decompress_source *d, struct error *err)
 
     if (z->available || z->input_ended)
         return 0;
+    if (z->after_length) {
+        z->input = z->after;
+        z->available = z->after_length;
+        z->after_length = 0;
+        return 0;
+    }
     ssize_t n = d->from->read(d->from, &data, err);
     if (n < 0)
         return -1;
@@ -55,24 +66,34 @@ static void gzip_member(struct decompressor *z)
     z->inflate.crc_flag = ISAL_GZIP;
 }
 
+/* At what the next bytes are inflated from: 1: there is some, or it is in ISA-L already; 0: the end; -1. */
+static int gzip_input(struct decompress_source *d, struct error *err)
+{
+    struct decompressor *z = d->state;
+
+    while (!z->full) {
+        if (fill(d, err) < 0)
+            return -1;
+        while (z->between && z->available && *z->input == 0)
+            z->input++, z->available--;
+        if (z->available)
+            break;
+        if (z->input_ended)
+            return z->between ? 0 : cut_off("gzip", err);
+    }
+    return 1;
+}
+
 /* Fill the buffer from as much input as that takes. */
-static ssize_t gzip_step(struct decompress_source *d, struct error *err)
+static ssize_t gzip_step(struct decompress_source *d, const void **data, struct error *err)
 {
     struct decompressor *z = d->state;
     size_t length = 0;
 
     while (length == 0) {
-        if (fill(d, err) < 0)
-            return -1;
-        if (z->between)
-            while (z->available && *z->input == 0)
-                z->input++, z->available--;
-        if (z->available == 0 && z->between && z->input_ended)
-            return 0;
-        if (z->available == 0 && z->input_ended)
-            return cut_off("gzip", err);
-        if (z->available == 0)
-            continue;
+        int there = gzip_input(d, err);
+        if (there <= 0)
+            return there;
         z->between = false;
         z->inflate.next_in = (unsigned char *)z->input; /* ISA-L does not write there */
         z->inflate.avail_in = (uint32_t)z->available;
@@ -84,25 +105,26 @@ static ssize_t gzip_step(struct decompress_source *d, struct error *err)
         z->input += z->available - z->inflate.avail_in;
         z->available = z->inflate.avail_in;
         length = OUTPUT_BLOCK - z->inflate.avail_out;
-        if (z->inflate.block_state == ISAL_BLOCK_FINISH) {
+        z->between = z->inflate.block_state == ISAL_BLOCK_FINISH;
+        z->full = length == OUTPUT_BLOCK && !z->between;
+        if (z->between)
             gzip_member(z);
-            z->between = true;
-        }
     }
+    *data = z->buffer;
     return (ssize_t)length;
 }
 
 /* --- zstd ---------------------------------------------------------------------------------------------------------- */
 
-static ssize_t zstd_step(struct decompress_source *d, struct error *err)
+static ssize_t zstd_step(struct decompress_source *d, const void **data, struct error *err)
 {
     struct decompressor *z = d->state;
     ZSTD_outBuffer out = {.dst = z->buffer, .size = OUTPUT_BLOCK};
 
     while (out.pos == 0) {
-        if (fill(d, err) < 0)
+        if (!z->full && fill(d, err) < 0)
             return -1;
-        if (z->available == 0 && z->input_ended)
+        if (!z->full && z->available == 0 && z->input_ended)
             return z->between ? 0 : cut_off("zstd", err);
         ZSTD_inBuffer in = {.src = z->input, .size = z->available};
         size_t rc = ZSTD_decompressStream(z->zstd, &out, &in);
@@ -111,22 +133,23 @@ static ssize_t zstd_step(struct decompress_source *d, struct error *err)
         z->input += in.pos;
         z->available -= in.pos;
         z->between = rc == 0;
+        z->full = out.pos == OUTPUT_BLOCK && !z->between;
     }
+    *data = z->buffer;
     return (ssize_t)out.pos;
 }
 
 /* --- either, or none ----------------------------------------------------------------------------------------------- */
 
-static ssize_t plain_step(struct decompress_source *d, struct error *err)
+static ssize_t plain_step(struct decompress_source *d, const void **data, struct error *err)
 {
     struct decompressor *z = d->state;
 
     if (fill(d, err) < 0)
         return -1;
-    size_t n = z->available < OUTPUT_BLOCK ? z->available : OUTPUT_BLOCK;
-    memcpy(z->buffer, z->input, n);
-    z->input += n;
-    z->available -= n;
+    size_t n = z->available;
+    *data = z->input;
+    z->available = 0;
     return (ssize_t)n;
 }
 
@@ -155,17 +178,43 @@ static const struct {
 } formats[] = {
     {{0x1f, 0x8b}, 2, start_gzip},             /* RFC 1952, 2.3.1 */
     {{0x28, 0xb5, 0x2f, 0xfd}, 4, start_zstd}, /* RFC 8878, 3.1.1 */
-    {{0x50, 0x2a, 0x4d, 0x18}, 4, start_zstd}, /* a skippable frame, as zstd:chunked writes first */
+    {{0x50, 0x2a, 0x4d, 0x18},
+     4,
+     start_zstd}, /* a skippable frame (3.1.2) before the first, as pzstd writes */
 };
 
-/* A first block of less than four bytes is no layer worth the trouble of collecting more. */
+/* A download may begin with a block that is shorter than a magic number: put one together. */
+static int collect_head(struct decompress_source *d, struct error *err)
+{
+    struct decompressor *z = d->state;
+    size_t n = 0;
+
+    if (fill(d, err) < 0)
+        return -1;
+    if (z->available >= sizeof(z->head))
+        return 0;
+    while (n < sizeof(z->head) && !z->input_ended) {
+        if (fill(d, err) < 0)
+            return -1;
+        while (z->available && n < sizeof(z->head)) {
+            z->head[n++] = *z->input++;
+            z->available--;
+        }
+    }
+    z->after = z->input;
+    z->after_length = z->available;
+    z->input = z->head;
+    z->available = n;
+    return 0;
+}
+
 static int sniff(struct decompress_source *d, struct error *err)
 {
     struct decompressor *z = d->state;
 
     z->sniffed = true;
     z->step = plain_step;
-    if (fill(d, err) < 0)
+    if (collect_head(d, err) < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
         if (z->available >= formats[i].length && memcmp(z->input, formats[i].magic, formats[i].length) == 0)
@@ -180,18 +229,19 @@ static ssize_t decompress_read(struct source *s, const void **data, struct error
 
     if (!z->sniffed && sniff(d, err) < 0)
         return -1;
-    ssize_t n = z->step(d, err);
-    *data = z->buffer;
-    if (n > 0 && (z->out += (uint64_t)n) > DECOMPRESS_MAX)
-        return error_set(err, 0, "the layer unpacks to more than %llu GiB, Hull's limit for one layer",
-                         DECOMPRESS_MAX >> 30);
+    ssize_t n = z->step(d, data, err);
+    if (n > 0 && (z->out += (uint64_t)n) > d->max)
+        return error_set(err, 0, "the layer unpacks to more than %llu MiB, Hull's limit for one layer",
+                         (unsigned long long)d->max >> 20);
     return n;
 }
 
 int decompress_source_init(struct decompress_source *d, struct source *from, struct error *err)
 {
-    *d = (struct decompress_source){
-        .source.read = decompress_read, .from = from, .state = calloc(1, sizeof(struct decompressor))};
+    *d = (struct decompress_source){.source.read = decompress_read,
+                                    .from = from,
+                                    .max = DECOMPRESS_MAX,
+                                    .state = calloc(1, sizeof(struct decompressor))};
     if (!d->state)
         return error_set(err, ENOMEM, "decompress");
     d->state->between = true;

@@ -5,6 +5,7 @@
  *
  * What comes twice: the later entry wins, a directory stays one and gets the later attributes.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,17 +17,18 @@
 #include "base/path.h"
 #include "images/unpack_private.h"
 
-static int add_directory(struct unpack *u, const struct unpack_entry *e, struct error *err)
+int unpack_remember_time(struct unpack *u, const char *path, struct timespec mtime, struct error *err)
 {
+    const uint64_t max = u->options->max_directories ? u->options->max_directories : UNPACK_MAX_DIRECTORIES;
     struct unpack_directory *d;
 
-    if (++u->n_directories > UNPACK_MAX_DIRECTORIES)
-        return error_set(err, 0, "more than %d directories, Hull's limit for one layer",
-                         UNPACK_MAX_DIRECTORIES);
+    if (++u->n_directories > max)
+        return error_set(err, 0, "more than %llu directories, Hull's limit for one layer",
+                         (unsigned long long)max);
     d = arena_new(&u->arena, struct unpack_directory);
-    *d = (struct unpack_directory){
-        .path = arena_strdup(&u->arena, e->path), .mtime = unpack_mtime(e), .next = u->directories};
-    u->directories = d;
+    *d = (struct unpack_directory){.path = arena_strdup(&u->arena, path), .mtime = mtime};
+    *u->end_of_directories = d;
+    u->end_of_directories = &d->next;
     return 0;
 }
 
@@ -34,7 +36,7 @@ static int make_root(struct unpack *u, const struct unpack_entry *e, struct erro
 {
     if (archive_entry_filetype(e->archive) != AE_IFDIR)
         return error_set(err, 0, "the root is not a directory");
-    if (unpack_attributes(e, u->tree, err) < 0 || add_directory(u, e, err) < 0)
+    if (unpack_attributes(e, u->tree, err) < 0 || unpack_remember_time(u, "", unpack_mtime(e), err) < 0)
         return -1;
     u->result->root_given = true;
     return 0;
@@ -42,7 +44,7 @@ static int make_root(struct unpack *u, const struct unpack_entry *e, struct erro
 
 static int make_directory(struct unpack *u, const struct unpack_entry *e, struct error *err)
 {
-    int there = unpack_make_room(e, true, err);
+    int there = unpack_make_room(u, e, true, err);
     struct stat st;
 
     if (there < 0)
@@ -58,18 +60,16 @@ static int make_directory(struct unpack *u, const struct unpack_entry *e, struct
         return error_set(err, errno, "open the directory");
     if (opaque && unpack_set_opaque(u, fd, err) < 0)
         return -1;
-    return unpack_attributes(e, fd, err) < 0 ? -1 : add_directory(u, e, err);
+    return unpack_attributes(e, fd, err) < 0 ? -1 : unpack_remember_time(u, e->path, unpack_mtime(e), err);
 }
 
 static int make_symlink(struct unpack *u, const struct unpack_entry *e, struct error *err)
 {
     const char *target = archive_entry_symlink(e->archive);
 
-    (void)u;
-
     if (!target || !*target)
         return error_set(err, 0, "a symbolic link to nothing");
-    if (unpack_make_room(e, false, err) < 0)
+    if (unpack_make_room(u, e, false, err) < 0)
         return -1;
     if (symlinkat(target, e->parent, e->name) < 0)
         return error_set(err, errno, "make the symbolic link");
@@ -91,7 +91,7 @@ static int make_node(struct unpack *u, const struct unpack_entry *e, struct erro
             return error_set(err, 0,
                              "a character device 0:0, which overlayfs takes for a file that was removed");
     }
-    if (unpack_make_room(e, false, err) < 0)
+    if (unpack_make_room(u, e, false, err) < 0)
         return -1;
     if (mknodat(e->parent, e->name, type | 0600, device) < 0)
         return error_set(err, errno, "make the device or fifo");
@@ -108,8 +108,43 @@ static const struct {
 
 /* --- whiteouts ----------------------------------------------------------------------------------------------------- */
 
+/* overlayfs does not look at the mark on a layer's root: each name there is hidden by itself. */
+static int hide_root_of(struct unpack *u, int below, struct error *err)
+{
+    int fd = openat(below, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *d;
+
+    while (dir && (d = readdir(dir))) {
+        if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+            continue;
+        if (mknodat(u->tree, d->d_name, S_IFCHR, 0) < 0 && errno != EEXIST)
+            return error_set(err, errno, "make a whiteout of %s", d->d_name);
+        struct stat st;
+        if (fstatat(u->tree, d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+            continue;
+        _cleanup_(fd_closep) int own =
+            openat(u->tree, d->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (own < 0 || unpack_set_opaque(u, own, err) < 0)
+            return error_set(err, errno, "mark %s opaque", d->d_name);
+    }
+    return dir ? 0 : error_set(err, errno, "read the root of a layer below");
+}
+
+static int hide_root(struct unpack *u, struct error *err)
+{
+    if (unpack_need_below(u, err) < 0)
+        return -1;
+    for (size_t i = 1; i < u->stack.n; i++)
+        if (hide_root_of(u, u->stack.trees[i], err) < 0)
+            return -1;
+    return 0;
+}
+
 static int mark_opaque(struct unpack *u, const struct unpack_entry *e, struct error *err)
 {
+    if (e->parent == u->tree && hide_root(u, err) < 0)
+        return -1;
     _cleanup_(fd_closep) int fd = openat(e->parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     return fd < 0 ? error_set(err, errno, "open the directory") : unpack_set_opaque(u, fd, err);
@@ -161,8 +196,16 @@ static int make_entry(struct unpack *u, struct unpack_entry *e, struct error *er
     return error_set(err, 0, "of a type that no layer can have (%#o)", archive_entry_filetype(e->archive));
 }
 
+const char *unpack_archive_error(const struct unpack *u)
+{
+    const char *text = archive_error_string(u->archive);
+
+    return text ? text : "it is damaged";
+}
+
 static int entries(struct unpack *u, struct error *err)
 {
+    const uint64_t max = u->options->max_entries ? u->options->max_entries : UNPACK_MAX_ENTRIES;
     struct archive_entry *archive;
     int rc;
 
@@ -173,17 +216,14 @@ static int entries(struct unpack *u, struct error *err)
         if (!name)
             return error_set(err, 0, "the archive's entry %llu has no name that can be read",
                              (unsigned long long)u->result->entries + 1);
-        if (++u->result->entries > UNPACK_MAX_ENTRIES)
-            return error_set(err, 0, "the archive has more than %d entries, Hull's limit for one layer",
-                             UNPACK_MAX_ENTRIES);
+        if (++u->result->entries > max)
+            return error_set(err, 0, "the archive has more than %llu entries, Hull's limit for one layer",
+                             (unsigned long long)max);
         if (make_entry(u, &e, err) < 0)
             return error_wrap(err, "the archive's entry \"%.300s\"", name);
     }
     if (rc != ARCHIVE_EOF)
-        return err->message[0] ? -1
-                               : error_set(err, 0, "the archive cannot be read: %s",
-                                           archive_error_string(u->archive) ? archive_error_string(u->archive)
-                                                                            : "damaged");
+        return error_set(err, 0, "the archive cannot be read: %s", unpack_archive_error(u));
     return 0;
 }
 
@@ -205,27 +245,32 @@ static int set_directory_times(struct unpack *u, struct error *err)
 
 struct feed {
     struct source *from;
-    struct error *err;
+    struct skeleton_writer *skeleton;
+    struct error *err; /* its own: libarchive only passes failure on */
 };
 
 static la_ssize_t feed_read(struct archive *archive, void *context, const void **data)
 {
     struct feed *feed = context;
-    ssize_t n = feed->from->read(feed->from, data, feed->err);
+    ssize_t n = -1;
 
-    if (n < 0)
+    if (!feed->skeleton || skeleton_settle(feed->skeleton, feed->err) == 0)
+        n = feed->from->read(feed->from, data, feed->err);
+    if (n >= 0 && feed->skeleton)
+        skeleton_block(feed->skeleton, *data, (size_t)n);
+    if (n < 0 && archive)
         archive_set_error(archive, EIO, "%s", feed->err->message);
     return n;
 }
 
 /* A layer's digest is of all its bytes, also of what follows the archive's end. */
-static int drain(struct source *from, struct error *err)
+static int drain(struct feed *feed)
 {
     const void *data;
     ssize_t n;
 
     do {
-        n = from->read(from, &data, err);
+        n = feed_read(NULL, feed, &data);
     } while (n > 0);
     return n < 0 ? -1 : 0;
 }
@@ -238,10 +283,16 @@ static int open_archive(struct unpack *u, struct feed *feed, struct error *err)
         archive_read_support_filter_none(u->archive) != ARCHIVE_OK)
         return error_set(err, 0, "set libarchive up");
     if (archive_read_open(u->archive, feed, NULL, feed_read, NULL) != ARCHIVE_OK)
-        return feed->err->message[0]
-                   ? -1
-                   : error_set(err, 0, "this is no tar archive: %s", archive_error_string(u->archive));
+        return error_set(err, 0, "this is no tar archive: %s", unpack_archive_error(u));
     return 0;
+}
+
+/* Names in a message are the archive's: control characters (of C1 in UTF-8 as well) could drive a terminal. */
+static void make_printable(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c; c++)
+        if (*c < 0x20 || *c == 0x7f || (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0))
+            *c = '?';
 }
 
 static void clean_up(struct unpack *u)
@@ -250,7 +301,19 @@ static void clean_up(struct unpack *u)
     for (size_t i = 1; i < u->stack.n; i++)
         close(u->stack.trees[i]);
     archive_read_free(u->archive);
+    skeleton_abandon(u->skeleton);
     arena_free(&u->arena);
+}
+
+static int apply(struct unpack *u, struct feed *feed, struct error *err)
+{
+    if (open_archive(u, feed, err) < 0 || entries(u, err) < 0 || set_directory_times(u, err) < 0)
+        return -1;
+    if (fstat(u->tree, &u->result->root) < 0)
+        return error_set(err, errno, "look at the layer's root");
+    if (drain(feed) < 0)
+        return -1;
+    return u->skeleton ? skeleton_end(&u->skeleton, err) : 0;
 }
 
 int unpack_layer(struct source *from, int tree, const struct unpack_options *o, struct unpack_result *result,
@@ -259,22 +322,17 @@ int unpack_layer(struct source *from, int tree, const struct unpack_options *o, 
     struct unpack u = {
         .options = o, .result = result, .tree = tree, .parent = -1, .stack = {.trees = {tree}, .n = 1}};
     struct error of_feed = {0};
-    struct feed feed = {.from = from, .err = &of_feed};
-    int rc;
 
     *result = (struct unpack_result){0};
-    error_clear(err);
-    rc = open_archive(&u, &feed, err);
-    if (rc == 0)
-        rc = entries(&u, err);
+    u.end_of_directories = &u.directories;
+    if (o->keep_skeleton && skeleton_begin(o->skeleton, &u.skeleton, err) < 0)
+        return -1;
+    struct feed feed = {.from = from, .skeleton = u.skeleton, .err = &of_feed};
+    int rc = apply(&u, &feed, err);
     if (rc < 0 && of_feed.message[0])
-        *err = of_feed; /* the cause: libarchive only passed it on */
-    if (rc == 0)
-        rc = set_directory_times(&u, err);
-    if (rc == 0 && fstat(tree, &result->root) < 0)
-        rc = error_set(err, errno, "look at the layer's root");
-    if (rc == 0)
-        rc = drain(from, err);
+        *err = of_feed;
+    if (rc < 0)
+        make_printable(err->message);
     if (rc == 0 && u.devices_left_out)
         log_warning("%u device nodes left out: they cannot be made in a user namespace", u.devices_left_out);
     clean_up(&u);

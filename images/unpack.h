@@ -16,7 +16,7 @@
 #include "images/stack.h"
 
 enum {
-    UNPACK_MAX_ENTRIES = 10 << 20, /* of one layer */
+    UNPACK_MAX_ENTRIES = 10 << 20, /* of one layer, unless the options say less */
     UNPACK_MAX_DIRECTORIES = 1 << 20,
 };
 
@@ -26,6 +26,10 @@ struct unpack_options {
     /** Wait for the layers below, add their trees (the next one first) to @below. NULL: there are none. */
     int (*below)(void *context, struct stack *below, struct error *err);
     void *context;
+    /** Keep in the directory @skeleton what the archive has besides its files' content: see skeleton.h. */
+    bool keep_skeleton;
+    int skeleton;
+    uint64_t max_entries, max_directories; /* 0: as above */
 };
 
 struct unpack_result {

@@ -86,7 +86,7 @@ int unpack_attributes(const struct unpack_entry *e, int fd, struct error *err)
         return error_set(err, 0, "the owner %lld:%lld, who cannot be", (long long)uid, (long long)gid);
     if (fchownat(dir, name, (uid_t)uid, (gid_t)gid, flags) < 0)
         return owner_refused(e, err);
-    if (archive_entry_xattr_count(e->archive) > 0 && !is_link) {
+    if (archive_entry_xattr_count(e->archive) > 0) {
         _cleanup_(fd_closep) int opened =
             by_name ? openat(e->parent, e->name, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
         if (by_name && opened < 0)

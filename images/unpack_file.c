@@ -13,7 +13,7 @@
 #include "base/path.h"
 #include "images/unpack_private.h"
 
-enum { HOLE = 4096, COPY_BLOCK = 1 << 20 };
+enum { HOLE = 4096 };
 
 static bool is_zero(const char *p, size_t n)
 {
@@ -65,14 +65,17 @@ static int write_content(struct unpack *u, const struct unpack_entry *e, int fd,
     int rc;
 
     while ((rc = archive_read_data_block(u->archive, &data, &length, &offset)) == ARCHIVE_OK) {
+        if (u->skeleton && length &&
+            skeleton_content(u->skeleton, (uint64_t)archive_filter_bytes(u->archive, 0), length,
+                             (uint64_t)offset, err) < 0)
+            return -1;
         ssize_t written = length ? write_sparse(fd, data, length, (off_t)offset, err) : 0;
         if (written < 0)
             return -1;
         u->result->bytes += (uint64_t)written;
     }
     if (rc != ARCHIVE_EOF)
-        return error_set(err, 0, "its content cannot be read: %s",
-                         archive_error_string(u->archive) ? archive_error_string(u->archive) : "damaged");
+        return error_set(err, 0, "its content cannot be read: %s", unpack_archive_error(u));
     if (archive_entry_size(e->archive) > 0 && ftruncate(fd, (off_t)archive_entry_size(e->archive)) < 0)
         return error_set(err, errno, "give it its size");
     return 0;
@@ -84,12 +87,14 @@ int unpack_regular(struct unpack *u, const struct unpack_entry *e, struct error 
     _cleanup_(fd_closep) int fd = openat(e->parent, e->name, flags, 0600);
 
     if (fd < 0 && errno == EEXIST) {
-        if (unpack_make_room(e, false, err) < 0)
+        if (unpack_make_room(u, e, false, err) < 0)
             return -1;
         fd = openat(e->parent, e->name, flags, 0600);
     }
     if (fd < 0)
         return error_set(err, errno, "make the file");
+    if (u->skeleton && skeleton_file(u->skeleton, fd, u->parent_place, e->name, err) < 0)
+        return -1;
     return write_content(u, e, fd, err) < 0 ? -1 : unpack_attributes(e, fd, err);
 }
 
@@ -126,65 +131,101 @@ int unpack_copy_up(int from, const struct stat *st, int parent, const char *name
     return copy_content(from, to, st->st_size, err) < 0 ? -1 : unpack_copy_attributes(from, st, to, err);
 }
 
-/* The link's target stands in a layer below: have it here, too. */
-static int fetch_target(struct unpack *u, const char *target, struct error *err)
+static int open_parent_of(struct unpack *u, const char *path, const char **name)
 {
-    struct stack_entry below;
+    char parent[PATH_MAX], *slash;
+
+    strcpy(parent, path);
+    slash = strrchr(parent, '/');
+    *name = slash ? path + (slash - parent) + 1 : path;
+    *(slash ? slash : parent) = '\0';
+    return path_open(u->tree, *parent ? parent : ".", O_PATH | O_DIRECTORY, 0);
+}
+
+/* Link to @target as this tree has it. errno ENOENT: it does not, or has only its whiteout. */
+static int link_to(struct unpack *u, const struct unpack_entry *e, const char *target)
+{
+    const char *name;
+    struct stat st;
+    _cleanup_(fd_closep) int parent = open_parent_of(u, target, &name);
+
+    if (parent < 0 || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -1;
+    if (stat_is_whiteout(&st)) {
+        errno = ENOENT;
+        return -1;
+    }
+    return linkat(parent, name, e->parent, e->name, 0);
+}
+
+/* Is @e's place taken by @target itself, perhaps by another path? */
+static bool is_same(struct unpack *u, const struct unpack_entry *e, const char *target)
+{
+    const char *name;
+    struct stat a, b;
+    _cleanup_(fd_closep) int parent = open_parent_of(u, target, &name);
+
+    return parent >= 0 && fstatat(parent, name, &a, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat(e->parent, e->name, &b, AT_SYMLINK_NOFOLLOW) == 0 && a.st_ino == b.st_ino;
+}
+
+static int link_replacing(struct unpack *u, const struct unpack_entry *e, const char *target,
+                          struct error *err)
+{
+    if (link_to(u, e, target) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return error_set(err, errno, "a hard link to \"%.300s\"", target);
+    if (is_same(u, e, target))
+        return 0;
+    if (unpack_make_room(u, e, false, err) < 0)
+        return -1;
+    return link_to(u, e, target) < 0 ? error_set(err, errno, "a hard link to \"%.300s\"", target) : 0;
+}
+
+/* The link's target stands in a layer below, or in this one by way of a link below: have it here, at @place. */
+static int fetch_target(struct unpack *u, const char *target, struct stack_entry *place, struct error *err)
+{
     char parent_path[PATH_MAX], *slash;
 
-    if (unpack_need_below(u, err) < 0 || stack_lookup(&u->stack, target, false, &below, err) < 0)
+    if (unpack_need_below(u, err) < 0 || stack_lookup(&u->stack, target, false, place, err) < 0)
         return -1;
-    if (!S_ISREG(below.st.st_mode))
-        return error_set(err, below.st.st_mode ? 0 : ENOENT, "a hard link to \"%s\"%s", target,
-                         below.st.st_mode ? ", which is no regular file of a layer below" : "");
-    strcpy(parent_path, below.path);
+    if (place->st.st_mode && place->tree == 0)
+        return 0;
+    if (!S_ISREG(place->st.st_mode))
+        return error_set(err, place->st.st_mode ? 0 : ENOENT, "\"%.300s\"%s", target,
+                         place->st.st_mode ? " is no regular file of a layer below" : "");
+    strcpy(parent_path, place->path);
     slash = strrchr(parent_path, '/');
     *(slash ? slash : parent_path) = '\0';
     _cleanup_(fd_closep) int parent = unpack_make_path(u, parent_path, err);
-    _cleanup_(fd_closep) int from = stack_open(&u->stack, &below, O_RDONLY);
+    _cleanup_(fd_closep) int from = stack_open(&u->stack, place, O_RDONLY);
     if (parent < 0)
         return -1;
     if (from < 0)
-        return error_set(err, errno, "open %s of a layer below", target);
-    const char *name = strrchr(below.path, '/');
-    return unpack_copy_up(from, &below.st, parent, name ? name + 1 : below.path, err);
-}
-
-static int link_to(struct unpack *u, const struct unpack_entry *e, const char *target)
-{
-    char parent_path[PATH_MAX], *slash;
-
-    strcpy(parent_path, target);
-    slash = strrchr(parent_path, '/');
-    *(slash ? slash : parent_path) = '\0';
-    _cleanup_(fd_closep) int parent =
-        path_open(u->tree, *parent_path ? parent_path : ".", O_PATH | O_DIRECTORY, 0);
-    return parent < 0
-               ? -1
-               : linkat(parent, slash ? target + (slash - parent_path) + 1 : target, e->parent, e->name, 0);
+        return error_set(err, errno, "open %.300s of a layer below", target);
+    const char *name = strrchr(place->path, '/');
+    return unpack_copy_up(from, &place->st, parent, name ? name + 1 : place->path, err);
 }
 
 int unpack_hardlink(struct unpack *u, const struct unpack_entry *e, struct error *err)
 {
+    const char *said = archive_entry_hardlink(e->archive);
+    struct stack_entry place;
     char target[PATH_MAX];
 
-    if (unpack_clean_path(archive_entry_hardlink(e->archive), target, err) < 0)
-        return error_wrap(err, "a hard link to \"%.300s\"", archive_entry_hardlink(e->archive));
+    if (unpack_clean_path(said, target, err) < 0)
+        return error_wrap(err, "a hard link to \"%.300s\"", said);
     if (!*target)
         return error_set(err, 0, "a hard link to the root");
     if (strcmp(target, e->path) == 0)
         return 0;
-    if (link_to(u, e, target) == 0)
+    if (link_replacing(u, e, target, err) == 0)
         return 0;
-    if (errno == EEXIST) {
-        if (unpack_make_room(e, false, err) < 0)
-            return -1;
-        if (link_to(u, e, target) == 0)
-            return 0;
-    }
-    if (errno == ENOENT && fetch_target(u, target, err) < 0)
+    if (err->code != ENOENT)
         return -1;
-    if (link_to(u, e, target) < 0)
-        return error_set(err, errno, "a hard link to \"%.300s\"", target);
-    return 0;
+    error_clear(err);
+    if (fetch_target(u, target, &place, err) < 0)
+        return error_wrap(err, "a hard link");
+    return link_replacing(u, e, place.path, err);
 }

@@ -99,6 +99,8 @@ static int make_implicit(struct unpack *u, const char *path, int parent, const c
     _cleanup_(fd_closep) int to = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (to < 0)
         return error_set(err, errno, "open the directory %s", path);
+    if (fchmod(to, 0755) < 0) /* whatever the umask */
+        return error_set(err, errno, "set the mode of the directory %s", path);
     if (whiteout)
         return unpack_set_opaque(u, to, err);
     if (!S_ISDIR(below.st.st_mode))
@@ -106,7 +108,9 @@ static int make_implicit(struct unpack *u, const char *path, int parent, const c
     _cleanup_(fd_closep) int from = stack_open(&u->stack, &below, O_RDONLY | O_DIRECTORY);
     if (from < 0)
         return error_set(err, errno, "open the directory %s of a layer below", path);
-    return unpack_copy_attributes(from, &below.st, to, err);
+    return unpack_copy_attributes(from, &below.st, to, err) < 0
+               ? -1
+               : unpack_remember_time(u, path, below.st.st_mtim, err);
 }
 
 /* Every directory of @path, which is free of links, exists in this layer afterwards. The last one's descriptor. */
@@ -140,8 +144,9 @@ int unpack_make_path(struct unpack *u, const char *path, struct error *err)
 /* The entry's parent as this layer has it, or through the layers below. */
 static int open_parent(struct unpack *u, const char *path, bool make, int *parent, struct error *err)
 {
-    char place[PATH_MAX];
+    char *place = u->parent_place;
 
+    strcpy(place, path);
     *parent = path_open(u->tree, path, O_RDONLY | O_DIRECTORY, 0);
     if (*parent >= 0)
         return 1;
@@ -156,15 +161,25 @@ static int open_parent(struct unpack *u, const char *path, bool make, int *paren
     return *parent < 0 ? -1 : 1;
 }
 
+/* A whiteout has nothing in it; aufs kept its own files below names that begin with two of the prefix: passed over. */
+static int below_marker(const char *marker, struct error *err)
+{
+    if (strncmp(marker, WHITEOUT_PREFIX WHITEOUT_PREFIX, 2 * strlen(WHITEOUT_PREFIX)) == 0)
+        return 0;
+    return error_set(err, 0, "it is below a whiteout, which marks what is removed");
+}
+
 int unpack_locate(struct unpack *u, struct unpack_entry *e, struct error *err)
 {
-    char clean[PATH_MAX];
-    char *path, *slash;
+    const char *path = e->path, *slash;
 
-    if (unpack_clean_path(archive_entry_pathname(e->archive), clean, err) < 0)
+    if (unpack_clean_path(archive_entry_pathname(e->archive), e->path, err) < 0)
         return -1;
-    path = strcpy(e->path_buffer, clean);
-    e->path = path;
+    const char *marker = strncmp(path, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0
+                             ? path
+                             : strstr(path, "/" WHITEOUT_PREFIX);
+    if (marker && strchr(marker + 1, '/'))
+        return below_marker(marker + (*marker == '/'), err);
     slash = strrchr(path, '/');
     e->name = slash ? slash + 1 : path;
     size_t length = slash ? (size_t)(slash - path) : 0;
@@ -177,15 +192,17 @@ int unpack_locate(struct unpack *u, struct unpack_entry *e, struct error *err)
     u->parent_path[length] = '\0';
     bool whiteout = strncmp(e->name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0;
     int found = length ? open_parent(u, u->parent_path, !whiteout, &u->parent, err) : 1;
-    if (length == 0)
+    if (length == 0) {
         u->parent = u->tree;
+        u->parent_place[0] = '\0';
+    }
     if (found <= 0)
         u->parent = -1;
     e->parent = u->parent;
     return found;
 }
 
-int unpack_make_room(const struct unpack_entry *e, bool directory, struct error *err)
+int unpack_make_room(struct unpack *u, const struct unpack_entry *e, bool directory, struct error *err)
 {
     struct stat st;
 
@@ -195,6 +212,8 @@ int unpack_make_room(const struct unpack_entry *e, bool directory, struct error 
         return 1;
     if (directory && stat_is_whiteout(&st))
         return 0; /* for the caller, who has to know of it */
+    if (u->skeleton)
+        skeleton_replaced(u->skeleton, e->parent, e->name, &st);
     if (!S_ISDIR(st.st_mode))
         return unlinkat(e->parent, e->name, 0) < 0 ? error_set(err, errno, "replace what is there") : 0;
     return file_remove_tree(e->parent, e->name, err);

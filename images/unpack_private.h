@@ -4,6 +4,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include "images/skeleton.h"
 #include "images/unpack.h"
 
 #define WHITEOUT_PREFIX ".wh."
@@ -23,20 +24,20 @@ struct unpack {
     int tree;
     struct stack stack; /* this layer's tree, then those below, once they were asked for */
     /* The last parent directory: entries come in order of directories. */
-    char parent_path[4096];
+    char parent_path[4096], parent_place[4096]; /* as entries say it; where it is in this tree */
     int parent;
-    struct unpack_directory *directories; /* whose times are set in the end; the latest first */
-    size_t n_directories;
+    struct unpack_directory *directories, **end_of_directories; /* whose times are set in the end */
+    uint64_t n_directories;
+    struct skeleton_writer *skeleton; /* NULL: not wanted */
     unsigned devices_left_out;
 };
 
 /* An entry, its name taken apart. */
 struct unpack_entry {
     struct archive_entry *archive;
-    const char *path; /* clean: no leading, doubled or trailing "/", no "." */
-    const char *name; /* its last component, in `path` */
+    const char *name; /* the path's last component */
     int parent;       /* descriptor of the directory it is in; the unpacker's */
-    char path_buffer[4096];
+    char path[4096];  /* clean: no leading, doubled or trailing "/", no "." */
 };
 
 /* unpack_path.c */
@@ -51,7 +52,12 @@ int unpack_need_below(struct unpack *u, struct error *err);
 /** Every directory of @path, which is free of links, exists in this layer afterwards. The last one's descriptor, or -1. */
 int unpack_make_path(struct unpack *u, const char *path, struct error *err);
 /** Remove what is in the way of @e, unless it is a directory and @e one too. 1: such a directory is there. */
-int unpack_make_room(const struct unpack_entry *e, bool directory, struct error *err);
+int unpack_make_room(struct unpack *u, const struct unpack_entry *e, bool directory, struct error *err);
+
+/** What libarchive says. */
+const char *unpack_archive_error(const struct unpack *u);
+/** The directory @path (free of links) gets this time in the end, when nothing more is made in it. */
+int unpack_remember_time(struct unpack *u, const char *path, struct timespec mtime, struct error *err);
 
 /* unpack_file.c */
 int unpack_regular(struct unpack *u, const struct unpack_entry *e, struct error *err);
