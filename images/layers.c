@@ -262,9 +262,12 @@ static int give_below(void *context, struct stack *below, struct error *err)
 
 static int unpack_into(struct worker *w, struct layer *l, struct source *from, int dir, struct error *err)
 {
-    const struct unpack_options o = {
-        .user_namespace = w->fetch->options->user_namespace, .below = give_below, .context = w};
-    struct unpack_result result;
+    _cleanup_(fd_closep) int skeleton = -1;
+    struct unpack_options o = {.user_namespace = w->fetch->options->user_namespace,
+                               .below = give_below,
+                               .context = w,
+                               .keep_skeleton = true};
+    struct unpack_result result = {0};
     struct pipeline p = {0};
     _cleanup_(fd_closep) int tree = -1;
     int rc;
@@ -272,6 +275,10 @@ static int unpack_into(struct worker *w, struct layer *l, struct source *from, i
     if (mkdirat(dir, "tree", 0755) < 0 ||
         (tree = openat(dir, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
         return error_set(err, errno, "make the layer's directory");
+    if (mkdirat(dir, "skeleton", 0700) < 0 ||
+        (skeleton = openat(dir, "skeleton", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+        return error_set(err, errno, "make the layer's directory");
+    o.skeleton = skeleton;
     rc = pipeline_start(&p, w->fetch, l, from, err);
     if (rc == 0 && (rc = unpack_layer(&p.tar.source, tree, &o, &result, err)) < 0)
         rc = blame(&p, l, err);
@@ -360,15 +367,18 @@ static bool take(struct worker *w)
 static void finish(struct worker *w, int rc, const struct error *e)
 {
     struct fetch *f = w->fetch;
+    bool first = false;
 
     pthread_mutex_lock(&f->mutex);
     f->states[w->at] = rc < 0 ? LAYER_FAILED : LAYER_THERE;
     if (rc < 0 && !f->failed) {
-        f->failed = true;
+        first = f->failed = true;
         f->error = *e;
     }
     pthread_cond_broadcast(&f->changed);
     pthread_mutex_unlock(&f->mutex);
+    if (first && f->origin->cancel)
+        f->origin->cancel(f->origin);
 }
 
 static void *work(void *argument)

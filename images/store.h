@@ -3,7 +3,8 @@
  * rootless in $XDG_DATA_HOME/hull.
  *
  *     blobs/sha256/HEX    manifests, indexes, configurations: small, whole or absent
- *     layers/KEY/         an unpacked layer: `tree`, its content, and `layer.json`. KEY is its diff_id's HEX; or, where the
+ *     layers/KEY/         an unpacked layer: `tree`, its content; `layer.json` (images/layers.h); `skeleton`, what its
+ *                         archive had besides (images/skeleton.h). KEY is its diff_id's HEX; or, where the
  *                         layer holds something of what is below it (hard links across layers, directories that it does
  *                         not describe), its ChainID's (config.md): it fits there only
  *     stacks/HEX          the keys of an image's layers, base first, a line each; HEX is its configuration's digest's

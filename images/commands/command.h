@@ -20,7 +20,7 @@ IMAGE_COMMANDS(DECLARE)
 int command_open_store(const struct runtime *rt, struct store *s, struct error *err);
 
 /** The image that @text (a name, a digest, an id) means. */
-int command_find_image(const struct store *s, const char *text, struct store_image *image, struct error *err);
+int command_find_image(struct store *s, const char *text, struct store_image *image, struct error *err);
 
 /** @text as the name that it gets in the store: without a registry it is localhost's, without a tag "latest". */
 int command_new_name(struct arena *a, const char *text, const char **name, struct error *err);

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "images/commands/command.h"
+#include "images/find.h"
 #include "images/reference.h"
 
 int command_open_store(const struct runtime *rt, struct store *s, struct error *err)
@@ -63,32 +64,16 @@ const char *command_short_id(struct arena *a, const char *digest)
     return arena_strndup(a, digest_hex(digest), 12);
 }
 
-int command_find_image(const struct store *s, const char *text, struct store_image *image, struct error *err)
+int command_find_image(struct store *s, const char *text, struct store_image *image, struct error *err)
 {
-    struct store_image *all;
-    struct reference r;
-    size_t n;
-    int found = 0;
+    struct found_image found;
+    int rc = image_find(s, text, &found, err);
 
-    if (store_names(s, &all, &n, err) < 0)
+    if (rc < 0)
         return -1;
-    for (size_t i = 0; i < n; i++) {
-        struct image_info info;
-
-        if (strcmp(all[i].manifest, text) == 0 ||
-            (strlen(text) >= 4 && image_info_read(s, &all[i], &info, NULL) == 0 &&
-             strncmp(digest_hex(info.config), text, strlen(text)) == 0)) {
-            *image = all[i];
-            return 0;
-        }
-    }
-    if (reference_parse(s->arena, text, &r, err) < 0)
-        return -1;
-    reference_default_tag(&r);
-    const char *const domains[] = {r.domain, "docker.io", "localhost"};
-    for (size_t i = r.domain ? 0 : 1; !found && i < (r.domain ? 1 : ARRAY_SIZE(domains)); i++) {
-        struct reference full = reference_at(s->arena, &r, domains[i]);
-        found = store_name_get(s, reference_format(s->arena, &full), image, err);
-    }
-    return found > 0 ? 0 : found < 0 ? -1 : error_set(err, ENOENT, "image %s", text);
+    if (rc > 0)
+        rc = store_name_get(s, found.name ? found.name : found.manifest, image, err);
+    return rc > 0   ? 0
+           : rc < 0 ? -1
+                    : error_set(err, ENOENT, "image %s is not in the store %s", text, s->path);
 }

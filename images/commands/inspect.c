@@ -114,7 +114,7 @@ static int write_image(struct json_writer *w, const struct store *s, const struc
     return 0;
 }
 
-static int print_raw(const struct store *s, const char *text, bool config, struct error *err)
+static int print_raw(struct store *s, const char *text, bool config, struct error *err)
 {
     struct store_image image;
     struct image_info info;
@@ -125,7 +125,7 @@ static int print_raw(const struct store *s, const char *text, bool config, struc
                   : print_text(info.manifest_text, info.manifest_length, err);
 }
 
-static int inspect_all(const struct store *s, const struct string_list *texts, struct error *err)
+static int inspect_all(struct store *s, const struct string_list *texts, struct error *err)
 {
     struct json_writer w = json_writer_begin(s->arena, true);
     size_t length;

@@ -15,6 +15,8 @@
     X(logout,  "forget credentials for a registry")                       \
     X(prune,   "remove images and layers that nothing uses")              \
     X(pull,    "fetch images from registries")                            \
+    X(push,    "send an image to a registry")                             \
     X(rmi,     "remove images")                                           \
+    X(save,    "write images to an archive or a directory")               \
     X(tag,     "give an image one more name")
 /* clang-format on */
