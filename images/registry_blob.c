@@ -84,7 +84,7 @@ int registry_blob_read(struct registry *r, struct arena *a, const struct descrip
                        struct error *err)
 {
     char digest[DIGEST_SIZE];
-    size_t length;
+    size_t length = 0;
     struct call c = {
         .what = arena_printf(a, "blob %s of %s", d->digest, r->repository),
         .path = arena_printf(a, "/v2/%s/blobs/%s", r->repository, d->digest),
