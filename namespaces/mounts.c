@@ -274,8 +274,21 @@ static int reopen_root(const struct rootfs *r)
     return fd < 0 && errno == EACCES ? open("/..", O_PATH | O_DIRECTORY | O_CLOEXEC) : fd;
 }
 
+/* Something is to be mounted inside: its mount point may have to be made there first (podman's --read-only --secret). Of a
+ * tree that is shared with a virtual machine it is the sandbox that makes them. */
+static bool is_written_yet(const struct rootfs *r, const struct mount_step *s)
+{
+    size_t n = strlen(s->dest);
+
+    for (const struct mount_step *later = s + 1; later < r->steps + r->n_steps; later++)
+        if (strncmp(later->dest, s->dest, n) == 0 && later->dest[n] == '/')
+            return true;
+    return r->options.bare;
+}
+
 static int do_bind(struct rootfs *r, struct mount_step *s, struct error *err)
 {
+    struct mount_options now = s->o;
     int target, copied = copy_symlink(r, s, err);
 
     if (copied)
@@ -291,9 +304,14 @@ static int do_bind(struct rootfs *r, struct mount_step *s, struct error *err)
     if (check_bind_on_proc(s, s->tree, err) < 0 ||
         target_open(r, s, TARGET_LIKE, s->tree, &target, NULL, err) < 0)
         return -1;
-    int result = attach_with_options(s->tree, target, &s->o, err);
+    bool seal = s->o.set & MS_RDONLY && !covers_root(s) && is_written_yet(r, s);
+    if (seal)
+        now.set &= ~(unsigned long)MS_RDONLY;
+    int result = attach_with_options(s->tree, target, &now, err);
     if (result == 0 && covers_root(s))
         result = replace_root(r, s->tree, err);
+    else if (result == 0 && seal)
+        s->seal = s->tree;
     else
         fd_batch_add(&r->batch, s->tree);
     fd_batch_add(&r->batch, target);

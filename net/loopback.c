@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <net/if.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -28,4 +29,23 @@ int net_loopback_up(struct error *err)
         return 0;
     }
     return error_set(err, errno, "bring lo up");
+}
+
+bool net_interface_up(char *name)
+{
+    struct if_nameindex *all = if_nameindex();
+    _cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool found = false;
+
+    for (struct if_nameindex *i = all; i && i->if_name && !found; i++) {
+        struct ifreq request = {0};
+
+        memcpy(request.ifr_name, i->if_name, strnlen(i->if_name, IF_NAMESIZE - 1));
+        found = ioctl(fd, SIOCGIFFLAGS, &request) == 0 && request.ifr_flags & IFF_UP &&
+                !(request.ifr_flags & IFF_LOOPBACK);
+        if (found)
+            memcpy(name, request.ifr_name, IF_NAMESIZE);
+    }
+    if_freenameindex(all);
+    return found;
 }

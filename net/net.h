@@ -6,11 +6,16 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "runtime/spec/spec.h"
 
 /** Bring `lo` up in the current network namespace. */
 int net_loopback_up(struct error *err);
+
+/** Is there an interface besides loopback that is up, in the current network namespace? Its @name (IF_NAMESIZE bytes). */
+bool net_interface_up(char *name);
 
 /** Move host devices into the network namespace @netns_fd, rename, keep addresses, set up. Undone by the
  * kernel: physical devices return when the namespace dies. */

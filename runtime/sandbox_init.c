@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -19,6 +20,7 @@
 #include "base/path.h"
 #include "base/procfs.h"
 #include "namespaces/mount_fd.h"
+#include "net/net.h"
 #include "runtime/guest_spec.h"
 #include "runtime/launch.h"
 #include "runtime/sandbox.h"
@@ -26,67 +28,91 @@
 
 enum { MAX_DESCRIPTORS = 1 << 20 }; /* fs.nr_open's default */
 
-/* --- mount points in a root that is read-only --------------------------------------------------------------------- */
+/* --- mount points that the guest cannot make ----------------------------------------------------------------------- */
 
-/* @path is @above, or below it; both are absolute. */
-static bool is_below(const char *path, const char *above)
+/* What of @path is below @above ("" when they are one), or NULL; both are absolute. */
+static const char *below(const char *path, const char *above)
 {
     size_t n = strlen(above);
 
     while (n > 0 && above[n - 1] == '/')
         n--;
-    return strncmp(path, above, n) == 0 && (path[n] == '/' || path[n] == '\0');
+    return strncmp(path, above, n) == 0 && (path[n] == '/' || path[n] == '\0') ? path + n : NULL;
 }
 
-/* What lies in another mount is made there, by the guest. */
-static bool lies_in_mount(const struct spec *user, size_t i)
+/* The number of a bind mount's volume: volumes/N. */
+static unsigned volume_of(const struct spec *user, size_t i)
 {
+    unsigned n = 0;
+
     for (size_t k = 0; k < i; k++)
-        if (is_below(user->mounts[i].destination, user->mounts[k].destination))
-            return true;
-    return false;
+        n += guest_spec_is_bind(&user->mounts[k]);
+    return n;
 }
 
-static int make_mount_point(int root, int tree, const struct spec_mount *m, unsigned volume,
-                            struct error *err)
+static int open_volume(int tree, const struct spec *user, size_t i)
 {
-    _cleanup_(fd_closep) int fd = -1;
-    char source[sizeof(AGENT_FS_VOLUMES) + 16];
+    char path[sizeof(AGENT_FS_VOLUMES) + 16];
+
+    snprintf(path, sizeof(path), AGENT_FS_VOLUMES "/%u", volume_of(user, i));
+    return openat(tree, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Where the i-th mount's destination lies: in *place the root or a volume, and the path in there. NULL: in a mount that is
+ * the guest's own, or it is there already. */
+static const char *find_place(int tree, const struct spec *user, size_t i, int *place)
+{
+    const char *destination = user->mounts[i].destination, *rest;
+
+    for (size_t k = i; k-- > 0;) {
+        rest = below(destination, user->mounts[k].destination);
+        if (!rest)
+            continue;
+        if (!guest_spec_is_bind(&user->mounts[k]) || !*rest)
+            return NULL;
+        *place = open_volume(tree, user, k);
+        return rest;
+    }
+    if (!user->root_readonly)
+        return NULL;
+    *place = openat(tree, AGENT_FS_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return destination;
+}
+
+static int make_mount_point(int tree, const struct spec *user, size_t i, struct error *err)
+{
+    _cleanup_(fd_closep) int place = -1, made = -1, source = -1;
+    const char *path = find_place(tree, user, i, &place);
     struct stat st;
 
-    snprintf(source, sizeof(source), AGENT_FS_VOLUMES "/%u", volume);
-    if (guest_spec_is_bind(m) && fstatat(tree, source, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
-        return path_mkfile(root, m->destination, 0755, &fd, err);
-    return path_mkdirs(root, m->destination, 0755, &fd, err);
+    if (!path)
+        return 0;
+    if (place < 0)
+        return error_set(err, errno, "open what it lies in");
+    if (guest_spec_is_bind(&user->mounts[i]))
+        source = open_volume(tree, user, i);
+    if (source >= 0 && fstat(source, &st) == 0 && !S_ISDIR(st.st_mode))
+        return path_mkfile(place, path, 0755, &made, err);
+    return path_mkdirs(place, path, 0755, &made, err);
 }
 
-/* The guest is to find them, as it cannot make them. */
-static int make_mount_points(int root, int tree, const struct spec *user, struct error *err)
+/* In what is read-only in the end, and on the host from then on: a root, and volumes (which are so at rootfs_finish()). */
+static int make_mount_points(int tree, const struct spec *user, struct error *err)
 {
-    _cleanup_(fd_closep) int cwd = -1;
-    unsigned volume = 0;
-
-    for (size_t i = 0; i < user->n_mounts; i++) {
-        const struct spec_mount *m = &user->mounts[i];
-        unsigned own = volume;
-
-        volume += guest_spec_is_bind(m);
-        if (!lies_in_mount(user, i) && make_mount_point(root, tree, m, own, err) < 0)
-            return error_wrap(err, "mounts[%zu] (%s): make the mount point", i, m->destination);
-    }
-    if (user->process.cwd && path_mkdirs(root, user->process.cwd, 0755, &cwd, err) < 0)
-        return error_wrap(err, "process.cwd: make %s", user->process.cwd);
+    for (size_t i = 0; i < user->n_mounts; i++)
+        if (make_mount_point(tree, user, i, err) < 0)
+            return error_wrap(err, "mounts[%zu] (%s): make the mount point", i, user->mounts[i].destination);
     return 0;
 }
 
 static int protect_root(const struct spec *user, int tree, struct error *err)
 {
-    _cleanup_(fd_closep) int root = openat(tree, AGENT_FS_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_(fd_closep) int root = openat(tree, AGENT_FS_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC), cwd = -1;
 
     if (root < 0)
         return error_set(err, errno, "root.path: open the shared root");
-    if (make_mount_points(root, tree, user, err) < 0)
-        return -1;
+    if (user->process.cwd && path_mkdirs(root, user->process.cwd, 0755, &cwd, err) < 0)
+        return error_wrap(err, "process.cwd: make %s", user->process.cwd);
     return mount_raise_flags(root, MS_RDONLY) < 0 ? error_set(err, errno, "root.readonly: make it read-only")
                                                   : 0;
 }
@@ -129,12 +155,15 @@ static void raise_descriptor_limit(void)
 
 int sandbox_export(struct sandbox *s, struct rootfs *tree, struct error *err)
 {
+    const struct spec *user = s->user;
+    int root = rootfs_root_fd(tree);
+
     raise_descriptor_limit();
-    if (s->user->root_readonly && protect_root(s->user, rootfs_root_fd(tree), err) < 0)
+    if (make_mount_points(root, user, err) < 0 || (user->root_readonly && protect_root(user, root, err) < 0))
         return -1;
     if (open_proc(&s->vmm.proc, err) < 0)
         return -1;
-    if (!s->user->process.terminal)
+    if (!user->process.terminal)
         return 0;
     s->devpts = detached_mount("devpts", "ptmxmode", "0666", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
     return s->devpts < 0 ? error_set(err, errno, "process.terminal: mount a devpts") : 0;
@@ -143,6 +172,14 @@ int sandbox_export(struct sandbox *s, struct rootfs *tree, struct error *err)
 int sandbox_program(struct sandbox *s, struct arena *a, int sync, int fifo, struct launch_program *program,
                     struct error *err)
 {
+    char name[IF_NAMESIZE];
+
+    if (net_interface_up(name))
+        return error_set(
+            err, 0,
+            "linux.namespaces: its network namespace has the interface %s, and sandboxes have no "
+            "network but loopback yet: give it one without (podman: --network=none)",
+            name);
     s->vmm.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (s->vmm.root < 0)
         return error_set(err, errno, "open the shared tree");

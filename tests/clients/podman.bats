@@ -141,6 +141,15 @@ podman_start()
     says "/a: Read-only file system"
 }
 
+@test "a secret, in a read-only root as well" {
+    echo -n hidden >"$DIR/secret"
+    podman secret create "s$ID" "$DIR/secret" >/dev/null
+    podman_run --read-only --secret "s$ID" -- cat "/run/secrets/s$ID"
+    podman secret rm "s$ID" >/dev/null
+    exits 0
+    output_is hidden
+}
+
 @test "user, groups, environment, directory, hostname" {
     podman_run --user 1000:1000 --group-add 2000 --env A=b --workdir /tmp --hostname boat -- \
         sh -c 'id -u; id -G; echo $A; pwd; hostname'

@@ -57,6 +57,22 @@ OPTIONS="opts() { awk -v m=\$1 '\$5 == m { o = \$6 \" \" \$NF } END { print o }'
     says "ro,nosuid,nodev,noexec"
 }
 
+@test "a mount inside a read-only bind: its mount point is made there, and then it is read-only" {
+    mkdir "$DIR/source"
+    echo secret >"$DIR/file"
+    config --arg s "$DIR" '.mounts += [{destination: "/run/secrets", type: "bind", source: ($s + "/source"), options: ["bind", "ro"]},
+        {destination: "/run/secrets/one", type: "bind", source: ($s + "/file"), options: ["bind", "ro"]},
+        {destination: "/run/secrets/a/two", type: "tmpfs", source: "tmpfs"}]'
+    script 'cat /run/secrets/one; touch /run/secrets/a/two/x && echo written; touch /run/secrets/x; touch /run/secrets/one'
+    run_container
+    exits 1
+    says secret
+    says written
+    says "/run/secrets/x: Read-only file system"
+    says "/run/secrets/one: Read-only file system"
+    [ -f "$DIR/source/one" ] && [ -d "$DIR/source/a/two" ]
+}
+
 @test "recursive options: rro reaches mounts below, ro does not" {
     mkdir -p "$DIR/data/sub"
     mount -t tmpfs none "$DIR/data/sub"

@@ -4,6 +4,7 @@
 
 load helpers
 eval "usual_$(declare -f setup)"
+eval "usual_$(declare -f teardown)"
 
 setup_file()
 {
@@ -28,6 +29,12 @@ setup()
     config --arg d "$DIR" '.vm = {kernel: {path: ($d + "/kernel/vmlinux"), initrd: ($d + "/kernel/initrd")}}
         | .mounts += [{destination: "/one", type: "bind", source: ($d + "/one"), options: ["rbind", "rw"]},
                       {destination: "/two", source: ($d + "/two"), options: ["bind", "ro"]}]'
+}
+
+teardown()
+{
+    ip netns del "$ID" 2>/dev/null || true
+    usual_teardown
 }
 
 refused()
@@ -73,6 +80,18 @@ lines()
     [ -d "$BUNDLE/rootfs/proc" ] && [ -d "$BUNDLE/rootfs/one" ] && [ -d "$BUNDLE/rootfs/made/cwd" ] && [ -f "$BUNDLE/rootfs/etc/made" ]
     # What lies in another mount is made there.
     [ -z "$(ls "$BUNDLE/rootfs/dev")" ]
+}
+
+@test "mount points in a read-only volume are made on the host as well: a directory, a file" {
+    echo x >"$DIR/file"
+    config --arg d "$DIR" '.mounts += [{destination: "/two/a/directory", type: "tmpfs"},
+        {destination: "/two/a/file", type: "bind", source: ($d + "/file"), options: ["bind", "ro"]},
+        {destination: "/one/x", type: "tmpfs"}, {destination: "/one/x/inside", type: "tmpfs"}]'
+    run_container
+    exits 0
+    says "write volumes/1/written EROFS"
+    [ -d "$DIR/two/a/directory" ] && [ -f "$DIR/two/a/file" ]
+    [ -d "$DIR/one/x" ] && [ ! -e "$DIR/one/x/inside" ] # which lies in the guest's own
 }
 
 @test "mounts below a volume, and volumes with ids mapped, as for containers" {
@@ -287,6 +306,28 @@ $BUNDLE/rootfs" ]
     make_bundle "$BUNDLE"
     config '.vm = {} | .linux.netDevices = {eth9: {}}'
     refused linux.netDevices
+}
+
+@test "of many devices a few are named" {
+    config '.linux.devices = [range(1; 60) | {path: "/dev/tty\(.)", type: "c", major: 4, minor: .}]'
+    refused 'linux.devices[2] (/dev/tty3)'
+    says 'linux.devices: nor 56 more of them'
+    says_not tty4
+}
+
+@test "a network that the guest would not have is refused, also one that a hook brings" {
+    ip netns add "$ID"
+    config --arg path "/run/netns/$ID" '.linux.namespaces |= map(if .type == "network" then .path = $path else . end)'
+    run_container
+    exits 0
+    ip netns exec "$ID" ip link add eth7 type veth peer name eth9
+    run_container
+    exits 0 # it is down
+    ip netns exec "$ID" ip link set eth7 up
+    refused "has the interface eth7"
+    config '.linux.namespaces |= map(if .type == "network" then del(.path) else . end)
+        | .hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", "pid=$(jq .pid); nsenter -t $pid -n ip link add eth8 up type veth peer name eth9"]}]'
+    refused "has the interface eth8"
 }
 
 @test "mounts that a virtual machine cannot give are refused" {

@@ -67,6 +67,21 @@ Test(loopback, comes_up)
     cr_assert(has_address("lo", "127.0.0.1"));
 }
 
+Test(net_interface_up, sees_all_but_loopback)
+{
+    char name[IF_NAMESIZE];
+
+    new_netns();
+    cr_assert_eq(net_loopback_up(&err), 0, "%s", err.message);
+    cr_assert_not(net_interface_up(name));
+    if (system("ip link add d0 type veth peer name p0 2>/dev/null") != 0)
+        cr_skip_test("needs ip(8) and veth");
+    cr_assert_not(net_interface_up(name));
+    cr_assert_eq(system("ip link set p0 up"), 0);
+    cr_assert(net_interface_up(name));
+    cr_assert_str_eq(name, "p0");
+}
+
 struct namespaces {
     int host, container;
 };
