@@ -100,7 +100,8 @@ const struct command run_command = {
     .summary = "create and start a container",
     .details = "In the foreground (without --detach) signals are passed on, the container is deleted when "
                "its process\n"
-               "ends, and the exit status is the process's own (128 + N where signal N killed it).\n",
+               "ends, and the exit status is the process's own (128 + N where signal N killed it).\n"
+               "A container from an image of the store: `hull run --image REF --help`.\n",
     .options = run_rows,
     .options_size = sizeof(struct create_options),
     .min_arguments = 1,

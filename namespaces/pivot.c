@@ -28,7 +28,7 @@ int rootfs_open(struct rootfs *r, struct error *err)
 {
     struct stat st;
 
-    if (r->options.new_mount_namespace) {
+    if (r->options.new_mount_namespace && !r->options.mount_root) {
         r->root = tree_clone(AT_FDCWD, r->path, AT_RECURSIVE);
         r->root_is_tree = r->root >= 0;
     }
@@ -119,6 +119,8 @@ int root_attach(struct rootfs *r, struct error *err)
 {
     if (set_host_propagation(r, err) < 0)
         return -1;
+    if (r->options.mount_root && r->options.mount_root(r->options.mount_root_argument, err) < 0)
+        return error_wrap(err, "root.path");
     if (!r->root_is_tree && clone_root_here(r) < 0 && !tree_call_missing())
         return error_set(err, errno, "root.path: copy the mounts of %s", r->path);
     if ((r->root_is_tree ? attach_root_tree(r, err) : bind_root_by_name(r, err)) < 0)

@@ -31,6 +31,10 @@ struct rootfs_options {
     bool rootless; /* the caller is not root on the host: degrade where the kernel refuses and isolation still
                       holds */
     const struct cgroup *cgroup; /* the container's own; without directories: it is in its caller's */
+    /* Called by init in its new mount namespace, before anything else is mounted: mounts what root.path is to be, there.
+     * NULL: it is there already. */
+    int (*mount_root)(void *argument, struct error *err);
+    void *mount_root_argument;
 };
 
 /** Turn spec->root, mounts, devices, masked/readonly paths into a checked plan. No side effects on the host.

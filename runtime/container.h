@@ -16,6 +16,12 @@ struct runtime {
     const char *vm_asker; /* what on the command line asks for a sandbox, or NULL */
 };
 
+/* What a caller gets who looks after a detached container itself. */
+struct detached {
+    pid_t pid;    /* a child of the caller's, if the caller is a subreaper */
+    int terminal; /* the pty's master, or -1 */
+};
+
 struct create_options {
     const char *id;
     const char *bundle;         /* default "." */
@@ -34,6 +40,10 @@ struct create_options {
     /* Changes what config.json says before anything is made of it; NULL on a host. @adapt_argument goes along. */
     int (*adapt)(struct arena *a, struct spec *spec, const char *argument, struct error *err);
     const char *adapt_argument;
+    /* See struct rootfs_options. */
+    int (*mount_root)(void *argument, struct error *err);
+    void *mount_root_argument;
+    struct detached *detached; /* run --detach only: the caller waits for the process, and relays its terminal */
     bool unsealed; /* hull's binary needs no protection from the container: see struct spawn */
 };
 

@@ -119,7 +119,7 @@ static int check_terminal(const struct creation *c, bool detach, struct error *e
 {
     bool terminal = c->spec->process.terminal;
 
-    if (terminal && detach && !c->o->console_socket)
+    if (terminal && detach && !c->o->console_socket && !c->o->detached)
         return error_set(err, 0, "cannot allocate tty if hull will detach without setting console socket");
     if (c->o->console_socket && !(terminal && detach))
         return error_set(err, 0, "cannot use console socket if hull will not detach or allocate tty");
@@ -210,7 +210,9 @@ static int plan(struct creation *c, struct error *err)
                                      .new_network_namespace = ns[NS_NETWORK].present && !ns[NS_NETWORK].path,
                                      .bare = c->init.sandbox != NULL,
                                      .rootless = c->rt->rootless,
-                                     .cgroup = c->extra.cgroup};
+                                     .cgroup = c->extra.cgroup,
+                                     .mount_root = c->o->mount_root,
+                                     .mount_root_argument = c->o->mount_root_argument};
 
     if (rootfs_plan(c->rt->arena, c->spec, &options, &c->init.rootfs, err) < 0 ||
         namespaces_open(ns, c->spawn.join_fds, err) < 0 || lsm_check(&c->spec->process, err) < 0 ||
@@ -487,6 +489,8 @@ static int run_started(struct creation *c, int *exit_status, struct error *err)
         return -1;
     flock(c->state_dir, LOCK_UN); /* exec, kill and delete may come */
     if (c->o->detach) {
+        if (c->o->detached)
+            *c->o->detached = (struct detached){.pid = c->process.pid, .terminal = steal_fd(&c->master)};
         *exit_status = 0;
         return 0;
     }

@@ -1,0 +1,282 @@
+/* See keeper.h. */
+#include "cli/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/helper.h"
+#include "base/json.h"
+#include "monitor/monitor.h"
+
+enum { RECORD_MAX = 1 << 20, POLL_MS = 10, KILL_TIMEOUT_MS = 10000 };
+
+/* --- container.json ------------------------------------------------------------------------------------------------ */
+
+int keeper_record_write(struct arena *a, const struct snapshot *c, const struct keeper_record *r,
+                        struct error *err)
+{
+    const struct {
+        const char *key, *value;
+    } strings[] = {{"image", r->image},
+                   {"imageID", r->image_id},
+                   {"command", r->command},
+                   {"created", r->created},
+                   {"stopSignal", r->stop_signal}};
+    struct json_writer w = json_writer_begin(a, false);
+    size_t length;
+
+    json_object(&w);
+    for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
+        if (strings[i].value) {
+            json_key(&w, strings[i].key);
+            json_string(&w, strings[i].value);
+        }
+    json_key(&w, "terminal");
+    json_bool(&w, r->terminal);
+    json_key(&w, "rm");
+    json_bool(&w, r->rm);
+    json_object_end(&w);
+    const char *text = json_writer_end(&w, &length);
+    _cleanup_(fd_closep) int fd =
+        openat(c->dir, "container.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return fd < 0 || fd_write_all(fd, text, length) < 0
+               ? error_set(err, errno, "write %s/container.json", c->path)
+               : 0;
+}
+
+int keeper_record_read(struct arena *a, const struct snapshot *c, struct keeper_record *out,
+                       struct error *err)
+{
+    struct json *json;
+    char *text;
+    size_t length;
+
+    if (file_read(c->dir, "container.json", RECORD_MAX, a, &text, &length, err) < 0 ||
+        json_parse(a, text, length, "container.json", &json, err) < 0)
+        return error_wrap(err, "container %s", c->id);
+    *out = (struct keeper_record){.image = json_get_string(json, "image"),
+                                  .image_id = json_get_string(json, "imageID"),
+                                  .command = json_get_string(json, "command"),
+                                  .created = json_get_string(json, "created"),
+                                  .stop_signal = json_get_string(json, "stopSignal"),
+                                  .terminal = json_get_bool(json, "terminal"),
+                                  .rm = json_get_bool(json, "rm")};
+    return 0;
+}
+
+/* --- finding and waiting ------------------------------------------------------------------------------------------- */
+
+static int complete_id(struct store *s, const char *name, const char **id, struct error *err)
+{
+    struct string_list ids;
+
+    *id = NULL;
+    if (snapshot_ids(s, &ids, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ids.n; i++) {
+        if (strncmp(ids.v[i], name, strlen(name)) != 0)
+            continue;
+        if (*id)
+            return error_set(err, 0, "container %s: more than one begins so: %s, %s", name, *id, ids.v[i]);
+        *id = ids.v[i];
+    }
+    return *id ? 0 : error_set(err, ENOENT, "container %s", name);
+}
+
+int keeper_open(const struct runtime *rt, const char *name, struct store *s, struct snapshot *c,
+                struct error *err)
+{
+    const char *id = name;
+
+    if (container_id_validate(name, err) < 0 || store_open(rt->arena, rt->store, rt->rootless, s, err) < 0)
+        return -1;
+    if (snapshot_open(s, name, c, err) == 0)
+        return 0;
+    if (err->code != ENOENT)
+        return -1;
+    error_clear(err);
+    return complete_id(s, name, &id, err) < 0 ? -1 : snapshot_open(s, id, c, err);
+}
+
+int keeper_wait(const struct snapshot *c, int64_t timeout_ms, struct snapshot_exit *out, struct error *err)
+{
+    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
+
+    if (timeout_ms < 0 && c->exit >= 0) {
+        while (flock(c->exit, LOCK_SH) < 0)
+            if (errno != EINTR)
+                return error_set(err, errno, "container %s: wait for its end", c->id);
+        flock(c->exit, LOCK_UN);
+    }
+    for (;; timeout_ms -= POLL_MS) {
+        if (snapshot_exit_read(c, out, err) < 0)
+            return -1;
+        if (out->known || !out->alive)
+            return 1;
+        if (timeout_ms <= 0)
+            return 0;
+        nanosleep(&pause, NULL);
+    }
+}
+
+int keeper_remove(const struct runtime *rt, struct store *s, struct snapshot *c, struct error *err)
+{
+    struct snapshot_exit e;
+
+    if (snapshot_exit_read(c, &e, err) < 0)
+        return -1;
+    if (e.alive && !e.known) {
+        if (container_kill(rt, c->id, SIGKILL, true, err) < 0)
+            error_clear(err); /* it ended meanwhile, or is just being made */
+        int over = keeper_wait(c, KILL_TIMEOUT_MS, &e, err);
+        if (over <= 0)
+            return over < 0 ? -1
+                            : error_set(err, 0, "container %s is still there %d s after SIGKILL", c->id,
+                                        KILL_TIMEOUT_MS / 1000);
+    }
+    if (container_delete(rt, c->id, true, err) < 0)
+        return -1;
+    return snapshot_remove(s, c->id, err);
+}
+
+/* --- hand-over ----------------------------------------------------------------------------------------------------- */
+
+/* Ends of the container's standard streams: [0] the monitor's, [1] the container's. */
+struct streams {
+    int input[2], output[2], errors[2];
+};
+
+static int open_streams(struct streams *s, bool interactive, bool terminal, struct error *err)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), input[2];
+
+    *s = (struct streams){{-1, null}, {-1, null}, {-1, null}};
+    if (null < 0)
+        return error_set(err, errno, "open /dev/null");
+    if (terminal)
+        return 0;
+    if (pipe2(s->output, O_CLOEXEC) < 0 || pipe2(s->errors, O_CLOEXEC) < 0)
+        return error_set(err, errno, "pipe");
+    if (interactive && pipe2(input, O_CLOEXEC) < 0)
+        return error_set(err, errno, "pipe");
+    if (interactive) {
+        s->input[0] = input[1];
+        s->input[1] = input[0];
+    }
+    return 0;
+}
+
+static int attach_streams(int input, int output, int errors)
+{
+    return dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0
+               ? -1
+               : 0;
+}
+
+static const char *inherit(struct arena *a, int fd)
+{
+    if (fd >= 0)
+        fcntl(fd, F_SETFD, 0);
+    return arena_printf(a, "%d", fd);
+}
+
+/* What the monitor becomes when the container has ended: see monitor.h. */
+static void add_clean_up(const struct runtime *rt, const struct store *s, const char *id, bool rm,
+                         struct string_list *argv)
+{
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    const char *words[] = {arena_printf(rt->arena, "%.*s", (int)(n < 0 ? 0 : n), path),
+                           "--root",
+                           rt->root,
+                           "--store",
+                           s->path,
+                           rt->rootless ? "--rootless=true" : "--rootless=false",
+                           rm ? "rm" : "delete",
+                           "--force",
+                           id};
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        string_list_add(rt->arena, argv, words[i]);
+}
+
+static int become_monitor(const struct runtime *rt, const struct store *s, const struct snapshot *c,
+                          const struct streams *streams, const struct detached *d, bool rm, struct error *err)
+{
+    struct arena *a = rt->arena;
+    const char *helper = helper_path(a, "hull-monitor");
+    const char *words[MONITOR_ARGUMENTS] = {"hull-monitor",
+                                            arena_printf(a, "%d", d->pid),
+                                            inherit(a, c->exit),
+                                            inherit(a, c->dir),
+                                            inherit(a, streams->input[0]),
+                                            inherit(a, streams->output[0]),
+                                            inherit(a, streams->errors[0]),
+                                            inherit(a, d->terminal)};
+    struct string_list argv = {0};
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    for (size_t i = 0; i < MONITOR_ARGUMENTS; i++)
+        string_list_add(a, &argv, words[i]);
+    add_clean_up(rt, s, c->id, rm, &argv);
+    if (null >= 0 && attach_streams(null, null, null) == 0)
+        execv(helper, argv.v);
+    return error_set(err, errno, "execute %s", helper);
+}
+
+/* In the child: never returns. Nothing on @status means that all went well. */
+static void child(const struct runtime *rt, const struct store *s, const struct snapshot *c,
+                  struct create_options *o, const struct streams *streams, bool rm, int status)
+{
+    struct error err = {0};
+    struct detached d = {.terminal = -1};
+    int ignored;
+
+    o->detached = &d;
+    setsid();
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (attach_streams(streams->input[1], streams->output[1], streams->errors[1]) < 0)
+        error_set(&err, errno, "dup2");
+    else if (container_run(rt, o, &ignored, &err) == 0) {
+        become_monitor(rt, s, c, streams, &d, rm, &err);
+        container_delete(rt, c->id, true, NULL);
+    }
+    (void)!write(status, &err, sizeof(err));
+    _exit(1);
+}
+
+/* #syscalls: fork setsid pipe2 */
+int keeper_detach(const struct runtime *rt, struct store *s, const struct snapshot *c,
+                  struct create_options *o, bool interactive, bool terminal, bool rm, struct error *err)
+{
+    struct streams streams;
+    int status[2];
+    struct error failure;
+
+    if (open_streams(&streams, interactive, terminal, err) < 0)
+        return -1;
+    if (pipe2(status, O_CLOEXEC) < 0)
+        return error_set(err, errno, "pipe");
+    pid_t pid = fork();
+    if (pid < 0)
+        return error_set(err, errno, "fork");
+    if (pid == 0) {
+        close(status[0]);
+        child(rt, s, c, o, &streams, rm, status[1]);
+    }
+    close(status[1]);
+    ssize_t n = read(status[0], &failure, sizeof(failure));
+    close(status[0]);
+    if (n == (ssize_t)sizeof(failure)) {
+        *err = failure;
+        return -1;
+    }
+    return n == 0 ? 0 : error_set(err, errno, "hear from the container's monitor");
+}

@@ -1,0 +1,417 @@
+/*
+ * `hull run --image`: an image of the store becomes a container. In order, so that whoever is killed leaves nothing that a
+ * sweep would not spare or `rm` not remove:
+ *
+ *   find (or pull) the image -> containers/ID with its `uses`, under the store's lock -> config.json (images/bundle.h)
+ *   -> the runtime runs it as any bundle; its init mounts the overlay (images/snapshot.h)
+ *   -> in the foreground: exit status, and with --rm all of it goes; detached: hull-monitor takes over (keeper.c)
+ */
+#include "cli/run_image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/helper.h"
+#include "base/log.h"
+#include "base/timestamp.h"
+#include "cli/keeper.h"
+#include "images/snapshot.h"
+#include "images/store_private.h"
+
+enum { EXIT_OWN_FAILURE = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, ID_SHORT = 12 };
+
+struct image_run {
+    struct runtime rt;
+    const struct image_run_options *o;
+    struct store store;
+    struct found_image image;
+    struct snapshot snapshot;
+    struct stack trees;
+    struct bundle bundle;
+    struct snapshot_mount mount;
+};
+
+/* --- the image ----------------------------------------------------------------------------------------------------- */
+
+/* Its progress is for people, and standard output is the container's. #syscalls: fork execve dup2 wait4 */
+static int pull(struct image_run *r, struct error *err)
+{
+    const char *helper = helper_path(r->rt.arena, "hull-images");
+    const char *store = arena_printf(r->rt.arena, "--store=%s", r->store.path);
+    char *argv[] = {(char *)"hull-images", (char *)store,
+                    (char *)"pull",        (char *)(r->o->quiet ? "--quiet" : "--quiet=false"),
+                    (char *)r->o->image,   NULL};
+    int status;
+    pid_t pid = fork();
+
+    if (pid < 0)
+        return error_set(err, errno, "fork");
+    if (pid == 0) {
+        if (dup2(STDERR_FILENO, STDOUT_FILENO) >= 0)
+            execv(helper, argv);
+        dprintf(STDERR_FILENO, "hull: execute %s: %s\n", helper, strerror(errno));
+        _exit(EXIT_OWN_FAILURE);
+    }
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return error_set(err, errno, "wait for %s", helper);
+    return status == 0 ? 0 : error_set(err, 0, "image %s could not be pulled", r->o->image);
+}
+
+static int random_id(struct arena *a, const char **id, struct error *err)
+{
+    uint64_t n[4];
+
+    if (getrandom(n, sizeof(n), 0) != sizeof(n))
+        return error_set(err, errno, "getrandom");
+    *id = arena_printf(a, "%016llx%016llx%016llx%016llx", (unsigned long long)n[0], (unsigned long long)n[1],
+                       (unsigned long long)n[2], (unsigned long long)n[3]);
+    return 0;
+}
+
+/* Found and put to use under one lock. 1: done; 0: the image is not there. */
+static int take_locked(struct image_run *r, const char *id, struct error *err)
+{
+    int found;
+
+    if (store_lock(&r->store, false, err) < 0)
+        return -1;
+    found = image_find(&r->store, r->o->image, &r->image, err);
+    if (found == 1 && snapshot_create(&r->store, id, &r->image, &r->snapshot, err) < 0)
+        found = -1;
+    store_unlock(&r->store);
+    return found;
+}
+
+/* "newer": pull asks the registry for the digest, and fetches only what changed; one that is not reached is no error then. */
+static int take_image(struct image_run *r, const char *id, struct error *err)
+{
+    int found;
+
+    if (r->o->pull == PULL_ALWAYS && pull(r, err) < 0)
+        return -1;
+    if (r->o->pull == PULL_NEWER && pull(r, err) < 0)
+        error_clear(err);
+    found = take_locked(r, id, err);
+    if (found == 0 && r->o->pull == PULL_MISSING) {
+        if (pull(r, err) < 0)
+            return -1;
+        found = take_locked(r, id, err);
+    }
+    return found == 0  ? error_set(err, 0, "image %s is not in the store %s: `hull pull` it first",
+                                   r->o->image, r->store.path)
+           : found < 0 ? -1
+                       : 0;
+}
+
+/* --- the bundle ---------------------------------------------------------------------------------------------------- */
+
+static int open_trees(struct image_run *r, struct error *err)
+{
+    for (size_t i = r->image.layers.n; i-- > 0;) {
+        const char *path = arena_printf(r->rt.arena, STORE_LAYERS "/%s/tree", r->image.layers.v[i]);
+        int fd = openat(r->store.dir, path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+        if (fd < 0 || r->trees.n == STACK_MAX_TREES) {
+            fd_closep(&fd);
+            return error_set(err, errno, "open layer %s", r->image.layers.v[i]);
+        }
+        r->trees.trees[r->trees.n++] = fd;
+    }
+    return 0;
+}
+
+static void close_trees(struct image_run *r)
+{
+    while (r->trees.n > 0)
+        fd_closep(&r->trees.trees[--r->trees.n]);
+}
+
+static int find_user(struct image_run *r, struct error *err)
+{
+    struct image_user *u = &r->bundle.user;
+    size_t n;
+
+    if (image_user_find(r->rt.arena, &r->trees, r->o->user ? r->o->user : r->image.config.user, u, err) < 0)
+        return error_wrap(err, r->o->user ? "--user" : "the image's user");
+    n = u->n_groups;
+    u->groups = arena_grow(r->rt.arena, u->groups, n * sizeof(*u->groups),
+                           (n + r->o->groups.n + 1) * sizeof(*u->groups));
+    for (size_t i = 0; i < r->o->groups.n; i++)
+        if (image_group_find(r->rt.arena, &r->trees, r->o->groups.v[i], &u->groups[u->n_groups++], err) < 0)
+            return error_wrap(err, "--group-add");
+    return 0;
+}
+
+static int write_file(const struct image_run *r, const char *name, const char *text, size_t length,
+                      struct error *err)
+{
+    _cleanup_(fd_closep) int fd =
+        openat(r->snapshot.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+    return fd < 0 || fd_write_all(fd, text, length) < 0 || fchmod(fd, 0644) < 0
+               ? error_set(err, errno, "write %s/%s", r->snapshot.path, name)
+               : 0;
+}
+
+static bool is_mounted(const struct bundle *b, const char *destination)
+{
+    for (size_t i = 0; i < b->n_mounts; i++)
+        if (strcmp(b->mounts[i].destination, destination) == 0)
+            return true;
+    return false;
+}
+
+static void bind_own(struct bundle *b, const char *source, const char *destination)
+{
+    static char *options[] = {(char *)"bind", (char *)"rprivate", NULL};
+
+    if (!is_mounted(b, destination))
+        image_run_add_mount(b, destination, "bind", source, &(struct string_list){options, 2});
+}
+
+/* Files of /etc that are the container's, not the image's: its names, and where to ask for others'. */
+static int add_files(struct image_run *r, struct error *err)
+{
+    struct arena *a = r->rt.arena;
+    struct bundle *b = &r->bundle;
+    const char *hostname = arena_printf(a, "%s\n", b->hostname);
+    const char *hosts =
+        arena_printf(a, "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n", b->hostname);
+
+    if (write_file(r, "hostname", hostname, strlen(hostname), err) < 0 ||
+        write_file(r, "hosts", hosts, strlen(hosts), err) < 0)
+        return -1;
+    bind_own(b, arena_printf(a, "%s/hostname", r->snapshot.path), "/etc/hostname");
+    bind_own(b, b->network == NETWORK_HOST ? "/etc/hosts" : arena_printf(a, "%s/hosts", r->snapshot.path),
+             "/etc/hosts");
+    if (b->network != NETWORK_NONE && access("/etc/resolv.conf", R_OK) == 0)
+        bind_own(b, "/etc/resolv.conf", "/etc/resolv.conf");
+    return 0;
+}
+
+/* Volumes that the image asks for: where it has nothing itself, a directory beside upper; what it has stays in upper. */
+static int add_volumes(struct image_run *r, struct error *err)
+{
+    for (size_t i = 0; i < r->image.config.n_volumes; i++) {
+        const char *name = r->image.config.volumes[i].name,
+                   *own = arena_printf(r->rt.arena, "volumes/%zu", i);
+        struct stack_entry e = {0};
+
+        if (name[0] != '/')
+            return error_set(err, 0, "the image's volume \"%.64s\" is no absolute path", name);
+        if (is_mounted(&r->bundle, name) ||
+            (r->trees.n && (stack_lookup(&r->trees, name, true, &e, NULL) < 0 || e.st.st_mode)))
+            continue;
+        if ((mkdirat(r->snapshot.dir, "volumes", 0755) < 0 && errno != EEXIST) ||
+            mkdirat(r->snapshot.dir, own, 0755) < 0)
+            return error_set(err, errno, "make the volume for %s", name);
+        bind_own(&r->bundle, arena_printf(r->rt.arena, "%s/%s", r->snapshot.path, own), name);
+    }
+    return 0;
+}
+
+static void add_init(struct image_run *r)
+{
+    static char *options[] = {(char *)"bind", (char *)"ro", (char *)"rprivate", NULL};
+
+    if (!r->o->init)
+        return;
+    r->bundle.init = "/dev/init";
+    image_run_add_mount(&r->bundle, r->bundle.init, "bind", helper_path(r->rt.arena, "hull-init"),
+                        &(struct string_list){options, 3});
+}
+
+static const char *join(struct arena *a, const struct string_list *words)
+{
+    struct buffer b = {.arena = a};
+
+    for (size_t i = 0; i < words->n; i++)
+        buffer_printf(&b, "%s%s", i ? " " : "", words->v[i]);
+    return b.data ? b.data : "";
+}
+
+static int record(struct image_run *r, struct error *err)
+{
+    const struct string_list args = bundle_args(&r->bundle);
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    const struct keeper_record k = {
+        .image = r->image.name ? r->image.name : r->image.manifest,
+        .image_id = r->image.config_digest,
+        .command = join(r->rt.arena, &args),
+        .created = timestamp_format(&now, true, arena_alloc(r->rt.arena, TIMESTAMP_SIZE)),
+        .stop_signal = r->image.config.stop_signal,
+        .terminal = r->o->tty,
+        .rm = r->o->rm};
+    return keeper_record_write(r->rt.arena, &r->snapshot, &k, err);
+}
+
+static int make_bundle(struct image_run *r, const struct string_list *arguments, struct error *err)
+{
+    struct bundle *b = &r->bundle;
+    size_t length, named = r->o->name ? 63 : ID_SHORT;
+    char *text;
+
+    b->id = r->snapshot.id;
+    b->root = "root";
+    b->image = &r->image.config;
+    b->args = *arguments;
+    b->hostname = r->o->hostname ? r->o->hostname : arena_printf(r->rt.arena, "%.*s", (int)named, b->id);
+    int rc = open_trees(r, err);
+    if (rc == 0)
+        rc = find_user(r, err);
+    if (rc == 0)
+        rc = add_files(r, err);
+    if (rc == 0)
+        rc = add_volumes(r, err);
+    close_trees(r);
+    add_init(r);
+    if (rc < 0 || bundle_write(b, &text, &length, err) < 0 || record(r, err) < 0)
+        return -1;
+    return write_file(r, "config.json", text, length, err);
+}
+
+/* --- the run ------------------------------------------------------------------------------------------------------- */
+
+static int mount_root(void *argument, struct error *err)
+{
+    return snapshot_mount(argument, err);
+}
+
+/* Without -i standard input is empty. */
+static int close_input(const struct image_run *r, struct error *err)
+{
+    _cleanup_(fd_closep) int null = r->o->interactive ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (r->o->interactive || (r->o->tty && isatty(STDIN_FILENO)))
+        return 0;
+    return null < 0 || dup2(null, STDIN_FILENO) < 0 ? error_set(err, errno, "/dev/null as standard input")
+                                                    : 0;
+}
+
+static int run_foreground(struct image_run *r, const struct create_options *o, int *status, struct error *err)
+{
+    if (close_input(r, err) < 0 || container_run(&r->rt, o, status, err) < 0)
+        return -1;
+    return r->o->rm ? 0 : snapshot_exit_write(&r->snapshot, *status, err);
+}
+
+static int run(struct image_run *r, int *status, struct error *err)
+{
+    struct create_options o = {.id = r->snapshot.id,
+                               .bundle = r->snapshot.path,
+                               .config = "config.json",
+                               .pid_file = r->o->pid_file,
+                               .kernel = r->o->kernel,
+                               .kernel_messages = r->o->kernel_messages,
+                               .timing = r->o->timing,
+                               .detach = r->o->detach,
+                               .mount_root = mount_root,
+                               .mount_root_argument = &r->mount};
+
+    r->mount = (struct snapshot_mount){.store = &r->store,
+                                       .snapshot = &r->snapshot,
+                                       .layers = &r->image.layers,
+                                       .user_namespace = r->rt.rootless,
+                                       .throw_away = r->o->rm};
+    if (!r->o->detach)
+        return run_foreground(r, &o, status, err);
+    if (keeper_detach(&r->rt, &r->store, &r->snapshot, &o, r->o->interactive, r->o->tty, r->o->rm, err) < 0)
+        return -1;
+    *status = 0;
+    return print_text(arena_printf(r->rt.arena, "%s\n", r->snapshot.id), strlen(r->snapshot.id) + 1, err);
+}
+
+/* As podman: 127 what is not there, 126 what may not be executed, 125 all else. */
+static int exit_code_of(const char *message)
+{
+    static const struct {
+        const char *words;
+        int code;
+    } codes[] = {{"executable file not found", EXIT_NOT_FOUND},
+                 {"no such file or directory", EXIT_NOT_FOUND},
+                 {"permission denied", EXIT_CANNOT_RUN},
+                 {"is a directory", EXIT_CANNOT_RUN},
+                 {"exec format error", EXIT_CANNOT_RUN}};
+    const char *exec = strstr(message, "exec: \"");
+
+    for (size_t i = 0; exec && i < ARRAY_SIZE(codes); i++)
+        if (strstr(exec, codes[i].words))
+            return codes[i].code;
+    return EXIT_OWN_FAILURE;
+}
+
+static int check_options(const struct image_run *r, const struct image_run_options *o, struct error *err)
+{
+    if (o->name && container_id_validate(o->name, err) < 0)
+        return error_wrap(err, "--name");
+    if (o->name && strlen(o->name) > 255)
+        return error_set(err, 0, "--name: longer than 255 characters");
+    if (o->isolation == 1 && r->rt.vm_asker)
+        return error_set(err, 0, "--isolation=container, but %s asks for a virtual machine", r->rt.vm_asker);
+    if (geteuid() != 0)
+        return error_set(err, 0,
+                         "--image: root is needed, or a user namespace in which the caller is root (unshare "
+                         "--user --map-auto --map-root-user)");
+    return 0;
+}
+
+static int run_image(const struct runtime *rt, void *options, const struct string_list *arguments,
+                     struct error *err)
+{
+    const struct image_run_options *o = options;
+    struct image_run r = {
+        .rt = *rt, .o = o, .bundle = {.arena = rt->arena}, .snapshot = {.dir = -1, .exit = -1}};
+    const char *id = o->name;
+    int status = 0, rc;
+
+    if (o->isolation == 2)
+        r.rt.vm_asker = "--isolation=vm";
+    if (check_options(&r, o, err) < 0 || image_run_complete(&r.rt, o, &r.bundle, err) < 0 ||
+        store_open(rt->arena, rt->store, rt->rootless, &r.store, err) < 0 ||
+        (!id && random_id(rt->arena, &id, err) < 0) || take_image(&r, id, err) < 0)
+        return -1;
+    rc = make_bundle(&r, arguments, err);
+    if (rc == 0)
+        rc = run(&r, &status, err);
+    if (rc < 0) {
+        err->exit_code = exit_code_of(err->message);
+        status = -1;
+    }
+    if (rc < 0 || (o->rm && !o->detach)) {
+        struct error left = {0};
+
+        if (snapshot_remove(&r.store, id, &left) < 0)
+            log_warning("%s", left.message);
+    }
+    snapshot_close(&r.snapshot);
+    return status;
+}
+
+const struct command run_image_command = {
+    .name = "run",
+    .arguments = "[COMMAND [ARGUMENT...]]",
+    .summary = "run a container from an image of the store",
+    .details =
+        "With --image, run takes the options below and a command in place of the image's own; without it, a\n"
+        "bundle (see `hull run --help`). The exit status is the command's own; 125 where hull failed, 126 "
+        "and\n"
+        "127 where the command could not be executed or was not found.\n",
+    .options = image_run_rows,
+    .options_size = sizeof(struct image_run_options),
+    .max_arguments = ARGUMENTS_ANY,
+    .order = OPTIONS_FIRST,
+    .creates = true,
+    .failure_status = EXIT_OWN_FAILURE,
+    .run = run_image,
+};

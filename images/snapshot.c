@@ -1,0 +1,361 @@
+/*
+ * Containers in the store; see snapshot.h. What is made here is made under the store's shared lock, and its `uses` comes
+ * first: a sweep sees all of it or nothing. Whoever is killed half-way leaves an unlocked directory, which `rm` takes.
+ *
+ * The overlay (Linux, filesystems/overlayfs): layers are handed over as descriptors, so that neither their number nor the
+ * length or the characters of the store's path matter. Kernels before 6.13 take names, which may only be short: those of
+ * the descriptors in /proc/self/fd. Options that an image's layers could use to reach beyond them (redirects, metadata
+ * copies) are off.
+ */
+#include "images/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/buffer.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/number.h"
+#include "base/path.h"
+#include "base/procfs.h"
+#include "base/syscalls.h"
+#include "images/store_private.h"
+
+enum { LAYER_JSON_MAX = 64 << 10, EXIT_MAX = 64, NAMES_MAX = 255 /* of a string for fsconfig(2) */ };
+
+/* --- the directory ------------------------------------------------------------------------------------------------- */
+
+static int write_uses(struct store *s, int dir, const struct found_image *image, struct error *err)
+{
+    struct buffer b = {.arena = s->arena};
+
+    buffer_printf(&b, "%s\n%s\n", digest_hex(image->manifest), digest_hex(image->config_digest));
+    for (size_t i = 0; i < image->layers.n; i++)
+        buffer_printf(&b, "%s\n", image->layers.v[i]);
+    int fd = openat(dir, "uses", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int rc = fd < 0 || fd_write_all(fd, b.data, b.length) < 0 ? error_set(err, errno, "write uses") : 0;
+    fd_closep(&fd);
+    return rc;
+}
+
+/* What the topmost layer that describes the root directory says of it; 0755, root's, when none does. */
+static void root_attributes(const struct store *s, const struct string_list *layers, mode_t *mode, uid_t *uid,
+                            gid_t *gid)
+{
+    *mode = 0755;
+    *uid = *gid = 0;
+    for (size_t i = layers->n; i-- > 0;) {
+        const char *path = arena_printf(s->arena, STORE_LAYERS "/%s/layer.json", layers->v[i]);
+        const struct json *root;
+        struct json *json;
+        struct error ignored;
+        char *text;
+        size_t length;
+
+        if (file_read(s->dir, path, LAYER_JSON_MAX, s->arena, &text, &length, &ignored) < 0 ||
+            json_parse(s->arena, text, length, path, &json, &ignored) < 0 || !(root = json_get(json, "root")))
+            continue;
+        *mode = json_get_u64(root, "mode") & 07777;
+        *uid = (uid_t)json_get_u64(root, "uid");
+        *gid = (gid_t)json_get_u64(root, "gid");
+        return;
+    }
+}
+
+static int make_upper(struct store *s, int dir, const struct string_list *layers, struct error *err)
+{
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+
+    root_attributes(s, layers, &mode, &uid, &gid);
+    if (mkdirat(dir, "upper", 0755) < 0 || mkdirat(dir, "work", 0700) < 0 || mkdirat(dir, "root", 0700) < 0 ||
+        (layers->n == 0 && mkdirat(dir, "lower", 0755) < 0))
+        return error_set(err, errno, "make the container's directories");
+    if ((uid || gid) && fchownat(dir, "upper", uid, gid, AT_SYMLINK_NOFOLLOW) < 0 && geteuid() == 0)
+        return error_set(err, errno, "give the root directory to user %u, group %u", uid, gid);
+    return fchmodat(dir, "upper", mode, 0) < 0 ? error_set(err, errno, "set the root directory's mode") : 0;
+}
+
+/* Nobody else knows the directory yet: the lock is there for the taking. */
+static int make_exit(struct snapshot *c, struct error *err)
+{
+    c->exit = openat(c->dir, "exit", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (c->exit < 0 || flock(c->exit, LOCK_EX | LOCK_NB) < 0)
+        return error_set(err, errno, "make and lock the file exit");
+    return 0;
+}
+
+static const char *container_path(const struct store *s, const char *id)
+{
+    return arena_printf(s->arena, STORE_CONTAINERS "/%s", id);
+}
+
+static int open_dir(struct store *s, const char *id, struct snapshot *out, struct error *err)
+{
+    *out = (struct snapshot){
+        .id = id,
+        .path = arena_printf(s->arena, "%s/" STORE_CONTAINERS "/%s", s->path, id),
+        .dir = openat(s->dir, container_path(s, id), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW),
+        .exit = -1};
+    return out->dir < 0 ? error_set(err, errno, "container %s", id) : 0;
+}
+
+int snapshot_create(struct store *s, const char *id, const struct found_image *image, struct snapshot *out,
+                    struct error *err)
+{
+    *out = (struct snapshot){.dir = -1, .exit = -1};
+    if (mkdirat(s->dir, container_path(s, id), 0711) < 0) {
+        if (errno == EEXIST)
+            return error_set(err, EEXIST, "the container name %s is in use (`hull rm %s` frees it)", id, id);
+        return error_set(err, errno, "image store %s: make container %s", s->path, id);
+    }
+    if (open_dir(s, id, out, err) == 0 && make_exit(out, err) == 0 &&
+        write_uses(s, out->dir, image, err) == 0 && make_upper(s, out->dir, &image->layers, err) == 0)
+        return 0;
+    snapshot_close(out);
+    snapshot_remove(s, id, NULL);
+    return error_wrap(err, "container %s", id);
+}
+
+int snapshot_open(struct store *s, const char *id, struct snapshot *out, struct error *err)
+{
+    if (open_dir(s, id, out, err) < 0)
+        return -1;
+    out->exit = openat(out->dir, "exit", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    return 0;
+}
+
+void snapshot_close(struct snapshot *c)
+{
+    fd_closep(&c->exit);
+    fd_closep(&c->dir);
+    c->exit = c->dir = -1;
+}
+
+int snapshot_remove(struct store *s, const char *id, struct error *err)
+{
+    return file_remove_tree(s->dir, container_path(s, id), err) < 0
+               ? error_wrap(err, "image store %s", s->path)
+               : 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int snapshot_ids(const struct store *s, struct string_list *ids, struct error *err)
+{
+    if (store_list(s, STORE_CONTAINERS, ids, err) < 0)
+        return -1;
+    if (ids->n)
+        qsort(ids->v, ids->n, sizeof(*ids->v), compare_ids);
+    return 0;
+}
+
+/* --- how it ended -------------------------------------------------------------------------------------------------- */
+
+int snapshot_exit_read(const struct snapshot *c, struct snapshot_exit *out, struct error *err)
+{
+    char text[EXIT_MAX + 1];
+    unsigned long long seconds;
+
+    *out = (struct snapshot_exit){0};
+    if (c->exit < 0)
+        return 0; /* killed before it was made */
+    out->alive = flock(c->exit, LOCK_SH | LOCK_NB) < 0;
+    if (!out->alive)
+        flock(c->exit, LOCK_UN);
+    ssize_t n = pread(c->exit, text, EXIT_MAX, 0);
+    if (n < 0)
+        return error_set(err, errno, "container %s: read how it ended", c->id);
+    text[n] = '\0';
+    out->known = sscanf(text, "%d %llu", &out->status, &seconds) == 2;
+    out->finished = out->known ? (int64_t)seconds : 0;
+    return 0;
+}
+
+int snapshot_exit_write(const struct snapshot *c, int status, struct error *err)
+{
+    struct timespec now;
+    char text[EXIT_MAX];
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    int n = snprintf(text, sizeof(text), "%d %lld.%09ld\n", status, (long long)now.tv_sec, now.tv_nsec);
+    if (pwrite(c->exit, text, (size_t)n, 0) != n)
+        return error_set(err, errno, "container %s: write down how it ended", c->id);
+    return 0;
+}
+
+/* --- the overlay --------------------------------------------------------------------------------------------------- */
+
+struct overlay {
+    const struct snapshot_mount *m;
+    struct arena *arena;
+    int store,
+        container; /* their directories, as this mount namespace has them: the caller's are of another one */
+    int fs;        /* fsopen(2)'s */
+    int *lower;    /* the top first */
+    size_t n;
+};
+
+static int set_string(struct overlay *o, const char *key, const char *value)
+{
+    return fsconfig(o->fs, FSCONFIG_SET_STRING, key, value, 0);
+}
+
+/* Its name for who does not take the descriptor itself. */
+static const char *name_of(struct overlay *o, int fd)
+{
+    return arena_printf(o->arena, "/proc/self/fd/%d", fd);
+}
+
+static int set_directory(struct overlay *o, const char *key, int fd)
+{
+    if (fsconfig(o->fs, FSCONFIG_SET_FD, key, NULL, fd) == 0)
+        return 0;
+    return errno == EINVAL ? set_string(o, key, name_of(o, fd)) : -1;
+}
+
+/* Before 6.5 there is one string for all of them, taken when the file system is made: the working directory is
+ * /proc/self/fd, and the names are numbers. */
+static int set_lower_at_once(struct overlay *o, struct error *err)
+{
+    struct buffer names = {.arena = o->arena};
+
+    for (size_t i = 0; i < o->n; i++)
+        buffer_printf(&names, "%s%d", i ? ":" : "", o->lower[i]);
+    if (names.length > NAMES_MAX)
+        return error_set(err, 0, "%zu layers are too many for this kernel: it needs Linux 6.5", o->n);
+    _cleanup_(fd_closep) int fds = procfs_open("self/fd", O_PATH | O_DIRECTORY);
+    if (fds < 0 || fchdir(fds) < 0 || set_string(o, "lowerdir", names.data) < 0)
+        return error_set(err, errno, "overlayfs: lowerdir");
+    return 0;
+}
+
+static int set_lower(struct overlay *o, struct error *err)
+{
+    for (size_t i = 0; i < o->n; i++) {
+        if (set_directory(o, "lowerdir+", o->lower[i]) == 0)
+            continue;
+        return i == 0 && errno == EINVAL ? set_lower_at_once(o, err)
+                                         : error_set(err, errno, "overlayfs: layer %zu", o->n - 1 - i);
+    }
+    return 0;
+}
+
+/* Where they are off anyway, older kernels may not know the names. */
+static void set_safe(struct overlay *o)
+{
+    static const char *const off[][2] = {{"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(off); i++)
+        (void)!set_string(o, off[i][0], off[i][1]);
+}
+
+/* The kernel's own words for why, which wait in the context: "e overlay: ...". */
+static const char *kernel_says(struct overlay *o)
+{
+    char text[256];
+    ssize_t n = read(o->fs, text, sizeof(text) - 1);
+
+    return n > 2 ? arena_printf(o->arena, " (%.*s)", (int)n - 2, text + 2) : "";
+}
+
+/* #syscalls: fsopen fsconfig fsmount move_mount */
+static int make_overlay(struct overlay *o, bool throw_away, struct error *err)
+{
+    _cleanup_(fd_closep) int upper =
+        openat(o->container, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    _cleanup_(fd_closep) int work =
+        openat(o->container, "work", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (upper < 0 || work < 0)
+        return error_set(err, errno, "open the container's directories");
+    fd_closep(&o->fs);
+    o->fs = fsopen("overlay", FSOPEN_CLOEXEC);
+    if (o->fs < 0)
+        return error_set(err, errno, "overlayfs%s", errno == ENODEV ? " (modprobe overlay)" : "");
+    (void)!set_string(o, "source", "overlay");
+    if (set_lower(o, err) < 0)
+        return -1;
+    if (set_directory(o, "upperdir", upper) < 0 || set_directory(o, "workdir", work) < 0)
+        return error_set(err, errno, "overlayfs: upperdir and workdir");
+    set_safe(o);
+    if (o->m->user_namespace && fsconfig(o->fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0)
+        return error_set(err, errno, "overlayfs: userxattr (Linux 5.11)");
+    if (throw_away)
+        (void)!fsconfig(o->fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0);
+    if (fsconfig(o->fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+        return 0;
+    int code = errno;
+    /* "volatile" is for Linux 5.10, whose predecessors say so only here */
+    return throw_away && code == EINVAL ? make_overlay(o, false, err)
+                                        : error_set(err, code, "mount overlayfs%s", kernel_says(o));
+}
+
+static int open_directories(struct overlay *o, struct error *err)
+{
+    o->store = open(o->m->store->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    o->container = o->store < 0 ? -1
+                                : openat(o->store, container_path(o->m->store, o->m->snapshot->id),
+                                         O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return o->container < 0 ? error_set(err, errno, "open %s", o->m->snapshot->path) : 0;
+}
+
+static int open_lower(struct overlay *o, struct error *err)
+{
+    const struct string_list *layers = o->m->layers;
+
+    o->n = layers->n ? layers->n : 1;
+    o->lower = arena_new_n(o->arena, o->n, int);
+    for (size_t i = 0; i < o->n; i++) {
+        const char *key = layers->n ? layers->v[layers->n - 1 - i] : NULL;
+
+        o->lower[i] = key ? openat(o->store, arena_printf(o->arena, STORE_LAYERS "/%s/tree", key),
+                                   O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+                          : openat(o->container, "lower", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (o->lower[i] < 0)
+            return error_set(err, errno, "open layer %s", key ? key : "of nothing");
+    }
+    return 0;
+}
+
+static int attach(const struct overlay *o, struct error *err)
+{
+    _cleanup_(fd_closep) int mount = fsmount(o->fs, FSMOUNT_CLOEXEC, 0);
+
+    if (mount < 0 || move_mount(mount, "", o->container, "root", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return error_set(err, errno, "mount overlayfs on %s/root", o->m->snapshot->path);
+    return 0;
+}
+
+int snapshot_mount(const struct snapshot_mount *m, struct error *err)
+{
+    struct overlay o = {.m = m, .arena = m->store->arena, .store = -1, .container = -1, .fs = -1};
+    _cleanup_(fd_closep) int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int rc = open_directories(&o, err);
+
+    if (rc == 0)
+        rc = open_lower(&o, err);
+    if (rc == 0)
+        rc = make_overlay(&o, m->throw_away, err);
+    if (rc == 0)
+        rc = attach(&o, err);
+    fd_closep(&o.fs);
+    fd_closep(&o.store);
+    fd_closep(&o.container);
+    for (size_t i = 0; o.lower && i < o.n; i++)
+        if (o.lower[i] > 0)
+            fd_closep(&o.lower[i]);
+    if (cwd >= 0 && fchdir(cwd) < 0 && rc == 0)
+        rc = error_set(err, errno, "go back to the working directory");
+    return rc;
+}

@@ -1,0 +1,58 @@
+/*
+ * A container's own part of the store, containers/ID: what it writes over its image's layers, and what is known of it.
+ *
+ *     uses         what of the store it needs, for sweeps (store.h)
+ *     upper, work  overlayfs's: what the container wrote
+ *     root         where its init mounts the overlay, in the container's own mount namespace: always empty on the host
+ *     exit         locked (flock) by whoever looks after the container, as long as it lives; then says how it ended:
+ *                  "STATUS SECONDS.NANOSECONDS\n". Empty and unlocked: its keeper was killed
+ *     config.json  for the runtime: the directory is the bundle
+ *     container.json, log, attach, hosts, hostname, volumes/N
+ */
+#pragma once
+
+#include "images/find.h"
+
+struct snapshot {
+    const char *id;
+    const char *path; /* absolute: the bundle */
+    int dir;
+    int exit; /* descriptor of the file, which holds the lock; -1 */
+};
+
+/** Make containers/@id for @image; the caller holds the store's lock. EEXIST in err->code: the name is taken. */
+int snapshot_create(struct store *s, const char *id, const struct found_image *image, struct snapshot *out,
+                    struct error *err);
+
+/** Open one that is there. ENOENT in err->code: there is none. */
+int snapshot_open(struct store *s, const char *id, struct snapshot *out, struct error *err);
+void snapshot_close(struct snapshot *c);
+
+/** Remove all of it. What a user's container wrote as one of its other users is only removed from within its user
+ * namespace: rootless callers are in one. */
+int snapshot_remove(struct store *s, const char *id, struct error *err);
+
+/** Ids of all, sorted. */
+int snapshot_ids(const struct store *s, struct string_list *ids, struct error *err);
+
+/* How one ended. */
+struct snapshot_exit {
+    bool alive; /* its keeper is */
+    bool known;
+    int status;       /* as a shell would say it */
+    int64_t finished; /* seconds since 1970 */
+};
+int snapshot_exit_read(const struct snapshot *c, struct snapshot_exit *out, struct error *err);
+/** Write it down; the lock stays. */
+int snapshot_exit_write(const struct snapshot *c, int status, struct error *err);
+
+struct snapshot_mount {
+    const struct store *store;
+    const struct snapshot *snapshot;
+    const struct string_list *layers; /* base first */
+    bool user_namespace;              /* the caller is in one, and so was who unpacked the layers */
+    bool throw_away;                  /* never sync what it writes */
+};
+
+/** In the container's mount namespace: mount the overlay at root. */
+int snapshot_mount(const struct snapshot_mount *m, struct error *err);
