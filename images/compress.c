@@ -1,25 +1,28 @@
 /*
  * Compression as a source: gzip (RFC 1952, one member, no time and name in it) by ISA-L, zstd (RFC 8878, one frame with its
- * checksum) by libzstd. Both give the same bytes for the same input, however it comes in blocks.
+ * checksum) by libzstd. On one machine both give
+ * the same bytes for the same input, however it comes in blocks.
  */
 #include <errno.h>
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zstd.h>
 
 #include "images/source.h"
 
-enum { OUTPUT_BLOCK = 256 << 10, GZIP_LEVEL = 2, ZSTD_LEVEL = 3 };
+enum { INPUT_BLOCK = 256 << 10, OUTPUT_BLOCK = 256 << 10, GZIP_LEVEL = 2, ZSTD_LEVEL = 3 };
 
 struct compressor {
-    const void *input;
-    size_t available;
+    size_t gathered, taken; /* of `input` */
     bool input_ended, ended;
+    const unsigned char *block; /* of `from`, not yet gathered */
+    size_t block_length;
     int (*step)(struct compress_source *c, size_t *length, struct error *err);
     struct isal_zstream gzip;
     ZSTD_CStream *zstd;
     unsigned char level_buffer[ISAL_DEF_LVL2_DEFAULT];
-    unsigned char buffer[OUTPUT_BLOCK];
+    unsigned char input[INPUT_BLOCK], buffer[OUTPUT_BLOCK];
 };
 
 static int gzip_step(struct compress_source *c, size_t *length, struct error *err)
@@ -27,16 +30,15 @@ static int gzip_step(struct compress_source *c, size_t *length, struct error *er
     struct compressor *z = c->state;
     struct isal_zstream *s = &z->gzip;
 
-    s->next_in = (unsigned char *)z->input; /* ISA-L does not write there */
-    s->avail_in = (uint32_t)z->available;
+    s->next_in = z->input + z->taken;
+    s->avail_in = (uint32_t)(z->gathered - z->taken);
     s->next_out = z->buffer;
     s->avail_out = OUTPUT_BLOCK;
     s->end_of_stream = z->input_ended;
     int rc = isal_deflate(s);
     if (rc != COMP_OK)
         return error_set(err, 0, "gzip: ISA-L says %d", rc);
-    z->input = s->next_in;
-    z->available = s->avail_in;
+    z->taken = z->gathered - s->avail_in;
     z->ended = s->internal_state.state == ZSTATE_END;
     *length = OUTPUT_BLOCK - s->avail_out;
     return 0;
@@ -45,16 +47,43 @@ static int gzip_step(struct compress_source *c, size_t *length, struct error *er
 static int zstd_step(struct compress_source *c, size_t *length, struct error *err)
 {
     struct compressor *z = c->state;
-    ZSTD_inBuffer in = {.src = z->input, .size = z->available};
+    ZSTD_inBuffer in = {.src = z->input + z->taken, .size = z->gathered - z->taken};
     ZSTD_outBuffer out = {.dst = z->buffer, .size = OUTPUT_BLOCK};
     size_t left = ZSTD_compressStream2(z->zstd, &out, &in, z->input_ended ? ZSTD_e_end : ZSTD_e_continue);
 
     if (ZSTD_isError(left))
         return error_set(err, 0, "zstd: %s", ZSTD_getErrorName(left));
-    z->input = (const unsigned char *)z->input + in.pos;
-    z->available -= in.pos;
+    z->taken += in.pos;
     z->ended = z->input_ended && left == 0;
     *length = out.pos;
+    return 0;
+}
+
+/* Fill `input`, however `from` comes: ISA-L's output depends on the pieces it is given. */
+static int gather(struct compress_source *c, struct error *err)
+{
+    struct compressor *z = c->state;
+
+    z->gathered = z->taken = 0;
+    while (z->gathered < INPUT_BLOCK && !z->input_ended) {
+        if (z->block_length == 0) {
+            const void *data;
+            ssize_t n = c->from->read(c->from, &data, err);
+            if (n < 0)
+                return -1;
+            z->block = data;
+            z->block_length = (size_t)n;
+            z->input_ended = n == 0;
+        }
+        size_t n = INPUT_BLOCK - z->gathered;
+        if (n > z->block_length)
+            n = z->block_length;
+        if (n)
+            memcpy(z->input + z->gathered, z->block, n);
+        z->gathered += n;
+        z->block += n;
+        z->block_length -= n;
+    }
     return 0;
 }
 
@@ -65,13 +94,8 @@ static ssize_t compress_read(struct source *s, const void **data, struct error *
     size_t length = 0;
 
     while (length == 0 && !z->ended) {
-        if (z->available == 0 && !z->input_ended) {
-            ssize_t n = c->from->read(c->from, &z->input, err);
-            if (n < 0)
-                return -1;
-            z->available = (size_t)n;
-            z->input_ended = n == 0;
-        }
+        if (z->taken == z->gathered && !z->input_ended && gather(c, err) < 0)
+            return -1;
         if (z->step(c, &length, err) < 0)
             return -1;
     }

@@ -18,6 +18,7 @@
 enum {
     UNPACK_MAX_ENTRIES = 10 << 20, /* of one layer, unless the options say less */
     UNPACK_MAX_DIRECTORIES = 1 << 20,
+    UNPACK_MAX_DEPTH = 256, /* directories in each other: a look-up in the layers below costs their square */
 };
 
 struct unpack_options {

@@ -35,8 +35,10 @@ static int write_at(int fd, const char *data, size_t length, off_t offset, struc
     return 0;
 }
 
-/* Leave whole pages of zeros out. The count of bytes written, or -1. */
-static ssize_t write_sparse(int fd, const char *data, size_t length, off_t offset, struct error *err)
+/* Leave pages of zeros out, or what of them is in this block: the file is new. The count of bytes written, or -1;
+ * *end: where the last of them ends. */
+static ssize_t write_sparse(int fd, const char *data, size_t length, off_t offset, off_t *end,
+                            struct error *err)
 {
     size_t written = 0, begin = 0, at = 0;
 
@@ -44,9 +46,11 @@ static ssize_t write_sparse(int fd, const char *data, size_t length, off_t offse
         size_t piece = HOLE - (size_t)((uint64_t)(offset + (off_t)at) % HOLE);
         if (piece > length - at)
             piece = length - at;
-        if (piece == HOLE && is_zero(data + at, piece)) {
+        if (is_zero(data + at, piece)) {
             if (write_at(fd, data + begin, at - begin, offset + (off_t)begin, err) < 0)
                 return -1;
+            if (at > begin)
+                *end = offset + (off_t)at;
             written += at - begin;
             begin = at + piece;
         }
@@ -54,6 +58,8 @@ static ssize_t write_sparse(int fd, const char *data, size_t length, off_t offse
     }
     if (write_at(fd, data + begin, at - begin, offset + (off_t)begin, err) < 0)
         return -1;
+    if (at > begin)
+        *end = offset + (off_t)at;
     return (ssize_t)(written + (at - begin));
 }
 
@@ -62,6 +68,7 @@ static int write_content(struct unpack *u, const struct unpack_entry *e, int fd,
     const void *data;
     size_t length;
     la_int64_t offset;
+    off_t end = 0; /* of what was written */
     int rc;
 
     while ((rc = archive_read_data_block(u->archive, &data, &length, &offset)) == ARCHIVE_OK) {
@@ -69,14 +76,14 @@ static int write_content(struct unpack *u, const struct unpack_entry *e, int fd,
             skeleton_content(u->skeleton, (uint64_t)archive_filter_bytes(u->archive, 0), length,
                              (uint64_t)offset, err) < 0)
             return -1;
-        ssize_t written = length ? write_sparse(fd, data, length, (off_t)offset, err) : 0;
+        ssize_t written = length ? write_sparse(fd, data, length, (off_t)offset, &end, err) : 0;
         if (written < 0)
             return -1;
         u->result->bytes += (uint64_t)written;
     }
     if (rc != ARCHIVE_EOF)
         return error_set(err, 0, "its content cannot be read: %s", unpack_archive_error(u));
-    if (archive_entry_size(e->archive) > 0 && ftruncate(fd, (off_t)archive_entry_size(e->archive)) < 0)
+    if (archive_entry_size(e->archive) > end && ftruncate(fd, (off_t)archive_entry_size(e->archive)) < 0)
         return error_set(err, errno, "give it its size");
     return 0;
 }

@@ -16,9 +16,14 @@
 #include "base/path.h"
 #include "images/unpack_private.h"
 
+static int too_deep(struct error *err)
+{
+    return error_set(err, 0, "more than %d directories in each other", UNPACK_MAX_DEPTH);
+}
+
 int unpack_clean_path(const char *path, char out[4096], struct error *err)
 {
-    size_t n = 0;
+    size_t n = 0, depth = 0;
 
     for (const char *c = path; *c;) {
         size_t length = strcspn(c, "/");
@@ -28,6 +33,8 @@ int unpack_clean_path(const char *path, char out[4096], struct error *err)
         if (length > NAME_MAX)
             return error_set(err, ENAMETOOLONG, "a name of %zu bytes", length);
         if (length > 0 && !(length == 1 && *c == '.')) {
+            if (++depth > UNPACK_MAX_DEPTH)
+                return too_deep(err);
             if (n + length + 2 > PATH_MAX)
                 return error_set(err, ENAMETOOLONG, "the path");
             if (n)
@@ -118,12 +125,16 @@ int unpack_make_path(struct unpack *u, const char *path, struct error *err)
 {
     _cleanup_(fd_closep) int at = openat(u->tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+    unsigned depth = 0;
+
     if (at < 0)
         return error_set(err, errno, "open the layer's root");
     for (const char *c = path; *c; c += strspn(c, "/")) {
         char prefix[PATH_MAX], name[NAME_MAX + 1];
         size_t length = strcspn(c, "/");
 
+        if (++depth > UNPACK_MAX_DEPTH)
+            return too_deep(err);
         snprintf(name, sizeof(name), "%.*s", (int)length, c);
         c += length;
         snprintf(prefix, sizeof(prefix), "%.*s", (int)(c - path), path);
