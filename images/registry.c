@@ -265,8 +265,9 @@ static bool is_answer(const struct http_exchange *x)
     const struct http_answer *answer = &x->answer;
     bool streams = x->request.stream && (answer->status == 200 || answer->status == 206);
 
+    /* A stream still runs: how its transfer ends is not known, and not ours to read, yet. */
     return answer->status && !answer->too_large &&
-           (answer->code == CURLE_OK || streams || answer->status >= 400);
+           (streams || answer->status >= 400 || answer->code == CURLE_OK);
 }
 
 enum outcome registry_try(struct registry *r, struct http_exchange *x, struct call *c, struct error *err)
