@@ -501,9 +501,11 @@ Test(limits, check_before_update)
                      "(memory.checkBeforeUpdate)");
     cr_expect_str_eq(written(), "");
     cr_expect_eq(update("\"memory\":{\"limit\":5000,\"checkBeforeUpdate\":true}"), 0, "%s", err.message);
+    cr_expect_str_eq(written(), "memory.max=5000");
     cr_expect_eq(update("\"memory\":{\"limit\":-1,\"checkBeforeUpdate\":true}"), 0, "%s", err.message);
+    cr_expect_str_eq(written(), "memory.swap.max=max; memory.max=max");
     cr_expect_eq(update("\"memory\":{\"limit\":4999}"), 0, "%s", err.message);
-    cr_expect_str_eq(written(), "memory.swap.max=max; memory.max=5000max4999");
+    cr_expect_str_eq(written(), "memory.max=4999");
     teardown();
     setup(V1);
     plain_file("memory.memsw.usage_in_bytes", "9000\n");
