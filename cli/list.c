@@ -4,18 +4,20 @@
  * meanwhile) is logged and left out.
  */
 #include "base/log.h"
-#include "cli/command.h"
+#include "cli/containers.h"
 #include "cli/table.h"
 
 struct list_options {
     enum format format;
-    bool quiet;
+    bool quiet, all;
 };
 
 static const struct option_row rows[] = {
     {"format", 'f', "table|json", offsetof(struct list_options, format), option_choice,
      "how to print (default: table)"},
     {"quiet", 'q', NULL, offsetof(struct list_options, quiet), option_flag, "print ids only"},
+    {"all", 'a', NULL, offsetof(struct list_options, all), option_flag,
+     "those that were run from images of the store, also when they have ended"},
     {0},
 };
 
@@ -70,6 +72,8 @@ static int list(const struct runtime *rt, void *options, const struct string_lis
     struct string_list ids = {0};
 
     (void)arguments;
+    if (o->all)
+        return list_all(rt, o->format, o->quiet, err);
     if (container_ids(rt, &ids, err) < 0)
         return -1;
     if (o->quiet) {

@@ -1,0 +1,191 @@
+/*
+ * logs: what a detached container printed, from the log that its monitor keeps (monitor/monitor.h has its form), each line
+ * to the stream that it was printed to. With --follow until the container has ended. A line that is only half there is read
+ * again when more has come.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/duration.h"
+#include "base/number.h"
+#include "base/timestamp.h"
+#include "cli/keeper.h"
+
+enum { POLL_MS = 50, BLOCK = 64 << 10, STAMP = sizeof("2026-11-21T17:30:00.123456789Z") - 1 };
+
+struct logs_options {
+    const char *tail, *since;
+    bool follow, timestamps;
+};
+
+static const struct option_row rows[] = {
+    {"follow", 'f', NULL, offsetof(struct logs_options, follow), option_flag,
+     "go on as more is printed, until the container ends"},
+    {"tail", 'n', "N|all", offsetof(struct logs_options, tail), option_string,
+     "only the last N lines (default: all)"},
+    {"since", 0, "TIME", offsetof(struct logs_options, since), option_string,
+     "only what is younger: 10m, or a time like 2026-11-21T17:30:00 (UTC)"},
+    {"timestamps", 't', NULL, offsetof(struct logs_options, timestamps), option_flag,
+     "show when each line was printed"},
+    {0},
+};
+
+struct logs {
+    const struct logs_options *o;
+    const struct snapshot *container;
+    const char *since; /* as the log writes times: they sort as text; NULL: from the beginning */
+    FILE *file;
+    char *line;
+    size_t room;
+};
+
+static int parse_since(const struct runtime *rt, const char *text, const char **since, struct error *err)
+{
+    struct timespec now;
+    uint64_t ns;
+
+    if (strlen(text) >= 10 && text[4] == '-' && text[7] == '-') {
+        if (strspn(text, "0123456789-T:.Z") != strlen(text))
+            return error_set(err, 0, "--since must be a time in UTC, like 2026-11-21T17:30:00Z, got \"%s\"",
+                             text);
+        *since = arena_strndup(rt->arena, text, strcspn(text, "Z"));
+        return 0;
+    }
+    if (duration_parse(text, "--since", &ns, err) < 0)
+        return -1;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t then = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - (int64_t)ns;
+    now = (struct timespec){.tv_sec = then / 1000000000, .tv_nsec = then % 1000000000};
+    *since = timestamp_format(&now, true, arena_alloc(rt->arena, TIMESTAMP_SIZE));
+    return 0;
+}
+
+/* Where the last @n lines begin. */
+static off_t tail_offset(int fd, off_t size, uint64_t n, char *block)
+{
+    uint64_t found = 0;
+
+    for (off_t end = size; end > 0;) {
+        off_t start = end > BLOCK ? end - BLOCK : 0;
+        ssize_t got = pread(fd, block, (size_t)(end - start), start);
+
+        for (ssize_t i = got - 1; i >= 0; i--)
+            if (block[i] == '\n' && start + i != size - 1 && ++found == n)
+                return start + i + 1;
+        if (got <= 0)
+            break;
+        end = start;
+    }
+    return 0;
+}
+
+static int go_to_tail(const struct runtime *rt, struct logs *l, struct error *err)
+{
+    uint64_t n;
+    off_t size;
+
+    if (!l->o->tail || strcmp(l->o->tail, "all") == 0)
+        return 0;
+    if (number_parse_u64(l->o->tail, "--tail", 0, UINT32_MAX, &n, err) < 0)
+        return -1;
+    if (fseeko(l->file, 0, SEEK_END) < 0 || (size = ftello(l->file)) < 0)
+        return error_set(err, errno, "read the log");
+    off_t start = n == 0 ? size : tail_offset(fileno(l->file), size, n, arena_alloc(rt->arena, BLOCK));
+    return fseeko(l->file, start, SEEK_SET) < 0 ? error_set(err, errno, "read the log") : 0;
+}
+
+/* "STAMP STREAM TAG TEXT\n" */
+static void print_line(const struct logs *l, char *line, size_t length)
+{
+    char *end = line + length, *stream = memchr(line, ' ', length);
+    char *tag = stream ? memchr(stream + 1, ' ', (size_t)(end - stream - 1)) : NULL;
+
+    if (!tag || end - tag < 4 || stream - line != STAMP)
+        return; /* not ours */
+    if (l->since && strncmp(line, l->since, strlen(l->since)) < 0)
+        return;
+    FILE *out = strncmp(stream + 1, "stderr", 6) == 0 ? stderr : stdout;
+    bool goes_on = tag[1] == 'P';
+    if (l->o->timestamps)
+        fwrite(line, 1, STAMP + 1, out);
+    fwrite(tag + 3, 1, (size_t)(end - tag - 3) - goes_on, out);
+}
+
+/* All that is there in whole lines. */
+static int print_lines(struct logs *l, struct error *err)
+{
+    for (;;) {
+        off_t start = ftello(l->file);
+        ssize_t n = getline(&l->line, &l->room, l->file);
+
+        if (n > 0 && l->line[n - 1] == '\n') {
+            print_line(l, l->line, (size_t)n);
+            continue;
+        }
+        if (ferror(l->file) || fseeko(l->file, start, SEEK_SET) < 0)
+            return error_set(err, errno, "read the log");
+        clearerr(l->file);
+        return fflush(stdout) != 0 || fflush(stderr) != 0 ? error_set(err, errno, "write the log's lines")
+                                                          : 0;
+    }
+}
+
+static int follow(struct logs *l, struct error *err)
+{
+    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
+    struct snapshot_exit e;
+    bool over;
+
+    do {
+        if (snapshot_exit_read(l->container, &e, err) < 0)
+            return -1;
+        over = e.known || !e.alive;
+        if (!over)
+            nanosleep(&pause, NULL);
+        if (print_lines(l, err) < 0)
+            return -1;
+    } while (!over);
+    return 0;
+}
+
+static int logs(const struct runtime *rt, void *options, const struct string_list *arguments,
+                struct error *err)
+{
+    struct logs l = {.o = options};
+    struct store s;
+    struct snapshot c;
+
+    if ((l.o->since && parse_since(rt, l.o->since, &l.since, err) < 0) ||
+        keeper_open(rt, arguments->v[0], &s, &c, err) < 0)
+        return -1;
+    l.container = &c;
+    int fd = openat(c.dir, "log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT)
+        return error_set(err, 0, "container %s keeps no log: only detached ones do", c.id);
+    l.file = fd < 0 ? NULL : fdopen(fd, "r");
+    if (!l.file)
+        return error_set(err, errno, "open the log of container %s", c.id);
+    int rc = go_to_tail(rt, &l, err);
+    if (rc == 0)
+        rc = print_lines(&l, err);
+    if (rc == 0 && l.o->follow)
+        rc = follow(&l, err);
+    free(l.line);
+    fclose(l.file);
+    return rc;
+}
+
+const struct command logs_command = {
+    .name = "logs",
+    .arguments = "CONTAINER",
+    .summary = "show what a detached container printed",
+    .options = rows,
+    .options_size = sizeof(struct logs_options),
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = logs,
+};
