@@ -174,8 +174,16 @@ static void check_document(struct decoder *d, const struct place *at, const stru
         complain_at(d, at,
                     "[registries.*] is version 1 of this file; version 2 has unqualified-search-registries "
                     "and [[registry]] (containers-registries.conf(5))");
-    for (size_t i = 0; i < doc->search.n; i++)
+    for (size_t i = 0; i < doc->search.n; i++) {
+        struct reference r;
+        struct error e;
         check_location(d, at, "unqualified-search-registries", doc->search.v[i]);
+        /* What a short name becomes must not be a short name again. */
+        if (reference_parse(d->arena, arena_printf(d->arena, "%s/a", doc->search.v[i]), &r, &e) == 0 &&
+            !r.domain)
+            complain_at(d, at, "unqualified-search-registries: %s: a host with a dot or a port is expected",
+                        quoted(d->arena, doc->search.v[i]));
+    }
     (void)json;
 }
 

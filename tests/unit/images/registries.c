@@ -182,6 +182,7 @@ Test(registries, mistakes)
         {"short-name-mode = 'sometimes'", "short-name-mode"},
         {"unqualified-search-registries = 'docker.io'", "unqualified-search-registries"},
         {"unqualified-search-registries = ['docker.io/a b']", "no HOST"},
+        {"unqualified-search-registries = ['hub']", "a dot or a port"},
         {"[aliases]\n'a.io/b' = 'c.io/d'", "short one"},
         {"[aliases]\n'b' = 'd'", "no full name"},
         {"[aliases]\n'b' = 'c.io/d:1'", "no full name"},
