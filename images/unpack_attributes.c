@@ -56,10 +56,13 @@ static int set_xattrs(const struct unpack_entry *e, int fd, bool path_only, stru
     return 0;
 }
 
+/* Parts of a second before 1970 are dropped: libarchive 3.6 reads "-1.25" as -1 s and +0.25 s. */
 struct timespec unpack_mtime(const struct unpack_entry *e)
 {
-    return (struct timespec){.tv_sec = archive_entry_mtime(e->archive),
-                             .tv_nsec = archive_entry_mtime_nsec(e->archive)};
+    const time_t seconds = archive_entry_mtime(e->archive);
+
+    return (struct timespec){.tv_sec = seconds,
+                             .tv_nsec = seconds < 0 ? 0 : archive_entry_mtime_nsec(e->archive)};
 }
 
 static int owner_refused(const struct unpack_entry *e, struct error *err)
