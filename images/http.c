@@ -6,6 +6,7 @@
 #include "images/http.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -112,7 +113,7 @@ static void take_commands(struct http *h, bool *stop)
 }
 
 /* #syscalls: epoll_wait poll socket connect sendto recvfrom sendmsg recvmsg getsockopt setsockopt getsockname getpeername
-   fcntl eventfd2 pipe2 futex read write close openat mmap munmap */
+   fcntl eventfd2 pipe2 clone3 rt_sigprocmask futex read write close openat mmap munmap */
 static void *serve(void *context)
 {
     struct http *h = context;
@@ -529,6 +530,7 @@ int http_start(struct http **out, struct error *err)
 {
     struct http *h = calloc(1, sizeof(*h));
     pthread_condattr_t monotonic;
+    sigset_t all, before;
     int code;
 
     if (!h || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(h->multi = curl_multi_init())) {
@@ -540,7 +542,11 @@ int http_start(struct http **out, struct error *err)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&h->cancelling, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    /* Signals are for the program's own threads; SIGPIPE, which TLS gets when a peer has gone, is for nobody. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     code = pthread_create(&h->thread, NULL, serve, h);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code) {
         curl_multi_cleanup(h->multi);
         free(h);

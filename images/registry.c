@@ -56,7 +56,10 @@ static enum outcome transfer_failed(struct registry *r, const struct http_exchan
                                     struct error *err)
 {
     const struct http_answer *answer = &x->answer;
-    const char *problem = *answer->problem ? answer->problem : curl_easy_strerror(answer->code);
+    _cleanup_(arena_free) struct arena a = {0};
+    /* libcurl's words may hold a certificate's. */
+    const char *problem =
+        registry_clean(&a, *answer->problem ? answer->problem : curl_easy_strerror(answer->code));
 
     if (http_cancelled(r->http)) {
         error_set(err, ECANCELED, "%s: %s", r->host, c->what);

@@ -53,8 +53,12 @@ static int get(struct registry *r, struct arena *a, struct call *c, char **data,
 /* "application/json; charset=utf-8": the parameters and a type that says nothing of images are left out. */
 static const char *media_type_of(struct arena *a, char *text)
 {
+    static const char may_hold[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./+-_";
+
     text[strcspn(text, "; \t")] = '\0';
-    return strncmp(text, "application/vnd.", 16) == 0 ? arena_strdup(a, text) : NULL;
+    return strncmp(text, "application/vnd.", 16) == 0 && text[strspn(text, may_hold)] == '\0'
+               ? arena_strdup(a, text)
+               : NULL;
 }
 
 int registry_manifest(struct registry *r, struct arena *a, const char *tag_or_digest,

@@ -58,5 +58,8 @@ int registry_call(struct registry *r, struct http_exchange *x, struct call *c, s
 /** Become who the registry wants us to be; @seen: the generation that it has refused. */
 int registry_authenticate(struct registry *r, const char *challenge, unsigned seen, struct error *err);
 
+/** What a server has said, fit for a terminal: no control characters, and not without end. */
+const char *registry_clean(struct arena *a, const char *text);
+
 /** The registry's own words in an answer's body: " (manifest unknown)", or "". Cut to size, and clean. */
 const char *registry_words(struct arena *a, const struct http_answer *answer);

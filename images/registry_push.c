@@ -26,8 +26,8 @@ static const char *upload_url(const struct registry *r, struct arena *a, const c
         curl_url_get(u, CURLUPART_URL, &text, 0) == CURLUE_OK)
         result = arena_strdup(a, text);
     else
-        error_set(err, 0, "%s: it says that blob %s goes to \"%.200s\", which is no place for it", r->host,
-                  digest, location);
+        error_set(err, 0, "%s: it says that blob %s goes to \"%s\", which is no place for it", r->host,
+                  digest, registry_clean(a, location));
     curl_free(text);
     curl_free(scheme);
     curl_url_cleanup(u);

@@ -58,8 +58,7 @@ static void decode_answer(struct arena *a, const struct http_answer *from, struc
         decode_object(&decoder, NULL, json, &answer_table, out);
 }
 
-/* A terminal shows what this returns: no control characters, and not without end. */
-static const char *clean(struct arena *a, const char *text)
+const char *registry_clean(struct arena *a, const char *text)
 {
     size_t n = utf8_valid_prefix(text, strnlen(text, WORDS_MAX));
     char *out = arena_strndup(a, text, n);
@@ -84,13 +83,13 @@ const char *registry_words(struct arena *a, const struct http_answer *from)
     for (size_t i = 0; i < answer.n_errors && b.length < WORDS_MAX; i++) {
         const char *words = answer.errors[i].message ? answer.errors[i].message : answer.errors[i].code;
         if (words)
-            buffer_printf(&b, "%s%s", b.length ? "; " : "", clean(a, words));
+            buffer_printf(&b, "%s%s", b.length ? "; " : "", registry_clean(a, words));
     }
     const char *other = answer.details       ? answer.details
                         : answer.description ? answer.description
                                              : answer.message;
     if (!b.length && other)
-        buffer_puts(&b, clean(a, other));
+        buffer_puts(&b, registry_clean(a, other));
     return b.length ? arena_printf(a, " (%s)", b.data) : "";
 }
 
@@ -160,7 +159,7 @@ static int take_token(struct registry *r, struct arena *a, const struct http_exc
     decode_answer(a, &x->answer, &answer);
     token = answer.token ? answer.token : answer.access_token;
     if (!token || !is_token(token))
-        return error_set(err, 0, "%.200s: no usable token in its answer", realm);
+        return error_set(err, 0, "%s: no usable token in its answer", registry_clean(a, realm));
     set_authorization(r, arena_printf(a, "Authorization: Bearer %s", token));
     return 0;
 }
@@ -188,13 +187,14 @@ static int fetch_token(struct registry *r, struct arena *a, const struct challen
     struct buffer parameters = {.arena = a};
     const char *realm = ch->realm;
     bool exchange = r->has_credentials && r->credentials.identity_token;
-    struct call c = {
-        .what = arena_printf(a, "token of %.200s", ch->realm), .token = true, .max_body = TOKEN_MAX};
+    struct call c = {.what = arena_printf(a, "token of %s", registry_clean(a, ch->realm)),
+                     .token = true,
+                     .max_body = TOKEN_MAX};
 
     if (strncasecmp(realm, "https://", 8) != 0 && !(r->insecure && strncasecmp(realm, "http://", 7) == 0))
-        return error_set(
-            err, 0, "its token server %.200s is not at https://, which only an insecure registry's may be",
-            realm);
+        return error_set(err, 0,
+                         "its token server %s is not at https://, which only an insecure registry's may be",
+                         registry_clean(a, realm));
     if (exchange) {
         add_parameter(&parameters, "grant_type", "refresh_token");
         add_parameter(&parameters, "refresh_token", r->credentials.identity_token);

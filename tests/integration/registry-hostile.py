@@ -1,6 +1,6 @@
 """A registry that lies, breaks off, sends elsewhere or never ends; for registry.bats.
 
-registry-hostile.py DIRECTORY LOG: serves the image in DIRECTORY (files named by their digest's digits, and `manifest`) under
+registry-hostile.py DIRECTORY LOG [PORT]: serves the image in DIRECTORY (files named by their digest's digits, and `manifest`) under
 any repository; the repository's name says how it behaves. Prints its two ports, a line each; the second is "another host".
 Each request is a line of LOG: PORT METHOD PATH, then auth=, range=.
 """
@@ -153,6 +153,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.blob(data, len(data) // 2)
         self.answer(206, data[10:], [("Content-Range", "bytes 10-%d/%d" % (len(data) - 1, len(data)))])
 
+    def s_dies(self, kind, name):
+        """With the whole server, when half of the layer is through; the next server finds PORT given, and lives."""
+        if not self.is_layer(kind, name) or len(sys.argv) > 3:
+            return self.plain(kind, name)
+        data = read(name.split(":")[1])
+        self.blob(data, len(data) // 2)
+        os._exit(0)
+
     def s_cut_always(self, kind, name):
         if not self.is_layer(kind, name):
             return self.plain(kind, name)
@@ -245,7 +253,7 @@ class Server(http.server.ThreadingHTTPServer):
         pass
 
 
-servers = [Server(("127.0.0.1", 0), Handler) for _ in range(2)]
+servers = [Server(("127.0.0.1", port), Handler) for port in (int((sys.argv + [0] * 3)[3]), 0)]
 OTHER["port"] = servers[1].server_port
 threading.Thread(target=servers[1].serve_forever, daemon=True).start()
 print("%d\n%d" % (servers[0].server_port, servers[1].server_port), flush=True)

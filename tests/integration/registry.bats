@@ -72,11 +72,11 @@ registry()
     return 1
 }
 
-# hostile: $HOST is the registry that lies, and may be spoken to without TLS.
+# hostile [PORT]: $HOST is the registry that lies, and may be spoken to without TLS.
 hostile()
 {
     need_tool python3
-    python3 "$TESTS/integration/registry-hostile.py" "$IMAGE" "$DIR/requests" >"$DIR/ports" 2>"$DIR/hostile.err" 3>&- 4>&- &
+    python3 "$TESTS/integration/registry-hostile.py" "$IMAGE" "$DIR/requests" "$@" >"$DIR/ports" 2>"$DIR/hostile.err" 3>&- 4>&- &
     wait_for test -s "$DIR/ports"
     HOST=127.0.0.1:$(head -n 1 "$DIR/ports")
     insecure "$HOST"
@@ -274,11 +274,27 @@ requests()
     timeout 30 skopeo inspect --tls-verify=false "docker://$HOST/o/n:1" >/dev/null
 }
 
-@test "a registry that dies half-way and comes back" {
+@test "a connection that breaks off twice: what follows is asked for by Range" {
     hostile
     client pull "$HOST/s-cut:1" "$DIR/out"
     came
     [ "$(requests "blobs/$LAYER auth= range=bytes=[1-9][0-9]*-")" = 2 ]
+}
+
+@test "a registry that dies half-way and comes back" {
+    hostile
+    timeout 30 "$PULL" -r 200 pull "$HOST/s-dies:1" "$DIR/out" </dev/null >"$DIR/client" 2>&1 3>&- 4>&- &
+    local client=$!
+    wait_for grep -q "blobs/$LAYER" "$DIR/requests"
+    wait_for bash -c "! : >/dev/tcp/${HOST%:*}/${HOST#*:}"
+    : >"$DIR/ports"
+    hostile "${HOST#*:}"
+    wait "$client" || {
+        cat "$DIR/client" >&2
+        return 1
+    }
+    diff -r "$IMAGE" "$DIR/out"
+    [ "$(requests "blobs/$LAYER auth= range=bytes=[1-9][0-9]*-")" = 1 ]
 }
 
 @test "without Range the beginning is read again" {
