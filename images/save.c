@@ -305,6 +305,7 @@ static int save_archive(struct store *s, struct sink *k, const struct image_info
 
     k->archive = archive_write_new();
     if (!k->archive || archive_write_set_format_pax_restricted(k->archive) != ARCHIVE_OK ||
+        archive_write_set_bytes_in_last_block(k->archive, 1) != ARCHIVE_OK || /* the same wherever it goes */
         archive_write_open_fd(k->archive, fd) != ARCHIVE_OK)
         rc = error_set(err, 0, "set libarchive up");
     else
