@@ -355,7 +355,7 @@ static int serve(struct creation *c, int until, struct error *err)
         int result = 0;
 
         if (type == SYNC_TERMINAL)
-            terminal_resize(c->master = steal_fd(&fd));
+            terminal_take(c->master = steal_fd(&fd), c->o->detached != NULL);
         fd_closep(&fd);
         if (type < 0)
             return -1;

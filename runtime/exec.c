@@ -278,7 +278,7 @@ static int serve(struct execution *e, struct error *err)
         int fd, type = sync_receive(e->spawn.sync[0], e->signal_fd, &m, &fd, err);
 
         if (type == SYNC_TERMINAL)
-            terminal_resize(e->master = steal_fd(&fd));
+            terminal_take(e->master = steal_fd(&fd), false);
         fd_closep(&fd);
         if (type < 0)
             return -1;

@@ -1,7 +1,8 @@
 /*
  * Terminals; see terminal.h. The relay is a plain copy loop: what the container prints goes to stdout as it
  * is, and stdin's terminal is raw meanwhile, so that ^C travels as a byte and becomes a signal inside. ONLCR
- * is cleared on the container's side as runc does (crun 1262), or the outer terminal would add a second CR.
+ * is cleared on the container's side as runc does (crun 1262), for engines whose terminal adds the CR;
+ * where hull itself makes the outer terminal raw, it is set again before the process runs.
  */
 #include "runtime/terminal.h"
 
@@ -128,6 +129,17 @@ void terminal_resize(int master)
     /* A terminal that knows no size (serial line, expect) has none to pass on: consoleSize stays. */
     if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row && size.ws_col)
         ioctl(master, TIOCSWINSZ, &size);
+}
+
+void terminal_take(int master, bool raw)
+{
+    struct termios t;
+
+    terminal_resize(master);
+    if ((raw || isatty(STDIN_FILENO)) && tcgetattr(master, &t) == 0) {
+        t.c_oflag |= ONLCR;
+        tcsetattr(master, TCSANOW, &t);
+    }
 }
 
 /* One read's worth from one side to the other. -1: the source has ended or the sink is gone. */

@@ -26,6 +26,9 @@ struct terminal_relay {
 int terminal_relay_begin(struct arena *a, int master, struct terminal_relay *r, struct error *err);
 /** Copy what is there; 1 while the master is open, 0 when it is gone. */
 int terminal_relay_step(struct terminal_relay *r, short master_events, short stdin_events);
-/** Hand the size of stdin's terminal on; the first time before the process runs, which may look at once. */
+/** Hand the size of stdin's terminal on. */
 void terminal_resize(int master);
+/** The master has come, before the process runs, which may look at once: it gets that size; and, as whoever relays it makes his
+ * own terminal raw (if stdin is one, or @raw says so), ends of lines with CR. */
+void terminal_take(int master, bool raw);
 void terminal_relay_end(struct terminal_relay *r);
