@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cli/environment.h"
 #include "images/commands/command.h"
+#include "namespaces/subids.h"
 
 struct globals {
     const char *store, *log;
@@ -34,8 +35,8 @@ static const struct option_row global_rows[] = {
     {0},
 };
 
-static int execute(const struct globals *g, struct arena *a, const struct command *command,
-                       char *const *argv, struct error *err)
+static int execute(const struct globals *g, struct arena *a, const struct command *command, char *const *argv,
+                   struct error *err)
 {
     const struct runtime rt = {.arena = a,
                                .rootless = environment_is_rootless(),
@@ -50,7 +51,8 @@ static int execute(const struct globals *g, struct arena *a, const struct comman
         error_wrap(err, "%s", command->name);
         return usage_error(command, err);
     }
-    if (command_check_arguments(command, arguments.n, err) < 0)
+    if (command_check_arguments(command, arguments.n, err) < 0 ||
+        (geteuid() != 0 && subids_become_root(a, err) < 0))
         return -1;
     return command->run(&rt, options, &arguments, err);
 }

@@ -12,6 +12,7 @@
 #include "base/number.h"
 #include "base/passwd.h"
 #include "namespaces/namespaces.h"
+#include "namespaces/subids.h"
 #include "runtime/check_private.h"
 
 void check_userns_limit(struct probe *p)
@@ -73,30 +74,11 @@ void check_id_helpers(struct probe *p)
 
 uint64_t check_subid_count(const char *text, const char *name, uid_t uid, uint32_t *start)
 {
-    uint64_t count = 0, first, size;
-    char number[16];
-    const char *end;
+    uint64_t count = 0;
 
-    snprintf(number, sizeof(number), "%u", uid);
-    for (; *text; text = *end ? end + 1 : end) {
-        size_t owner = strcspn(text, ":\n"), a, b;
-
-        end = strchrnul(text, '\n');
-        if (text[owner] != ':' || !((name && owner == strlen(name) && !strncmp(text, name, owner)) ||
-                                    (owner == strlen(number) && !strncmp(text, number, owner))))
-            continue;
-        a = strspn(text + owner + 1, "0123456789");
-        b = text[owner + 1 + a] == ':' ? strspn(text + owner + a + 2, "0123456789") : 0;
-        if (a == 0 || a > 10 || b == 0 || b > 10 || text + owner + a + 2 + b != end)
-            continue;
-        first = strtoull(text + owner + 1, NULL, 10);
-        size = strtoull(text + owner + a + 2, NULL, 10);
-        if (size == 0 || first > UINT32_MAX || size > UINT32_MAX - first)
-            continue;
+    for (uint32_t first, size; subids_next(&text, name, uid, &first, &size); count += size)
         if (count == 0)
-            *start = (uint32_t)first;
-        count += size;
-    }
+            *start = first;
     return count;
 }
 

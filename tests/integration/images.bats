@@ -337,3 +337,27 @@ layout_id()
     run hull --help
     says "COMMANDS FOR IMAGES"
 }
+
+@test "without root: a user's own store, files with the owners that the image says" {
+    need_unprivileged_user
+    start_registry
+    push_layout t/image:1
+    mkdir "$DIR/user"
+    chmod 644 "$CONTAINERS_REGISTRIES_CONF"
+    chown "$UNPRIVILEGED" "$DIR/user"
+    rootless=(as_user env "HOME=$DIR/user" "CONTAINERS_REGISTRIES_CONF=$CONTAINERS_REGISTRIES_CONF" "$HULL")
+    run "${rootless[@]}" pull "$HOST/t/image:1" </dev/null
+    exits 0
+    says "device nodes left out"
+    store=$DIR/user/.local/share/hull
+    [ "$(stat -c %U "$store/lock")" = "$UNPRIVILEGED" ]
+    first=$(grep -m 1 "^$UNPRIVILEGED:" /etc/subuid | cut -d: -f2)
+    [ "$(stat -c %u "$(find "$store/layers" -path '*/tree/opt' -user $((first + 6)))")" = $((first + 6)) ]
+    run "${rootless[@]}" images
+    says "t/image"
+    run "${rootless[@]}" save -o "$DIR/user/saved.tar" t/image:1
+    exits 0
+    run "${rootless[@]}" rmi t/image:1
+    exits 0
+    [ -z "$(find "$store" -mindepth 2 -not -path '*/blobs/sha256')" ]
+}
