@@ -222,7 +222,7 @@ static int send_once(struct registry *r, struct http_exchange *x, const struct c
         .upload_size = c->upload ? c->upload->size : c->body_length,
         .max_body = c->max_body,
         .stream = c->stream,
-        .idle_seconds = c->idle_seconds,
+        .idle_seconds = c->idle_seconds ? c->idle_seconds : r->idle_seconds,
     };
     int result;
 
@@ -398,6 +398,7 @@ static int set_up(struct registry *r, const struct registry_endpoint *e, const s
     r->insecure = s->tls_verify == TLS_AS_CONFIGURED ? e->insecure : s->tls_verify == TLS_ANYTHING;
     r->tls.unverified = r->insecure;
     r->retry_ms = s->retry_ms ? s->retry_ms : RETRY_MS;
+    r->idle_seconds = s->idle_seconds;
     if (s->credentials) {
         r->credentials = *s->credentials;
         r->has_credentials = true;

@@ -30,7 +30,8 @@ struct registry_settings {
     const char *authfile, *cert_dir;
     const struct credentials *credentials; /* in place of the files' */
     enum tls_verify tls_verify;
-    unsigned retry_ms; /* the first pause before another try; 0: half a second */
+    unsigned retry_ms;     /* the first pause before another try; 0: half a second */
+    unsigned idle_seconds; /* so long nothing may come; 0: HTTP_IDLE */
 };
 
 /** @for_push: the token has to allow it. @settings may be NULL. The endpoint's strings are copied. */

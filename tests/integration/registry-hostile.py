@@ -10,6 +10,7 @@ import itertools
 import os
 import sys
 import threading
+import time
 
 directory, log_path = sys.argv[1], sys.argv[2]
 log = open(log_path, "a", buffering=1)
@@ -65,6 +66,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def route(self):
+        if self.path.startswith("http://"):  # as a proxy is asked
+            self.path = self.path[self.path.index("/", 7):]
         parts = self.path.split("/")
         if self.path == "/v2/":
             return self.answer(200)
@@ -208,6 +211,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def s_words(self, kind, name):
         self.answer(400, b'{"errors":[{"message":"\\u001b[31mred\\u0007 ' + b"long " * 10000 + b'"}]}')
+
+    def s_sleeps(self, kind, name):
+        if kind == "manifests" and count("sleep") == 1:
+            time.sleep(20)
+            return self.plain(kind, name)
+        if not self.is_layer(kind, name) or count("trickle") > 1:
+            return self.plain(kind, name)
+        data = read(name.split(":")[1])
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        for byte in data[:100]:
+            self.wfile.write(bytes([byte]))
+            time.sleep(0.2)
+        self.close_connection = True
 
     def s_unknown_scheme(self, kind, name):
         self.answer(401, b"", [("WWW-Authenticate", "Negotiate")])

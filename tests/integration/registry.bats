@@ -355,6 +355,24 @@ requests()
     [ "$(requests s-down/manifests)" = 6 ]
 }
 
+@test "a registry that falls asleep, or sends a byte now and then, is asked again" {
+    hostile
+    client -t 1 pull "$HOST/s-sleeps:1" "$DIR/out"
+    came
+    [ "$(requests s-sleeps/manifests)" = 2 ]
+    [ "$(requests "blobs/$LAYER ")" = 2 ]
+}
+
+@test "a proxy of the environment is used" {
+    hostile
+    insecure registry.invalid
+    client pull registry.invalid/s-good:1 "$DIR/out"
+    exits 1
+    http_proxy=http://$HOST client pull registry.invalid/s-good:1 "$DIR/out"
+    came
+    [ "$(requests 'GET http://registry.invalid/v2/s-good/')" = 4 ]
+}
+
 @test "credentials do not go along to another host" {
     hostile
     echo "{\"auths\":{\"$HOST\":{\"auth\":\"$(printf user:secret | base64)\"}}}" >"$DIR/auth.json"

@@ -2,7 +2,7 @@
  * The registry client by itself, for tests/integration/registry.bats: pull into and push from a directory in which each blob is a
  * file called by its digest's digits, and the manifest is "manifest".
  *
- *     registry-pull [-a AUTHFILE] [-c CERT_DIR] [-k] [-r RETRY_MS] [-m MOUNT_FROM]
+ *     registry-pull [-a AUTHFILE] [-c CERT_DIR] [-k] [-r RETRY_MS] [-t IDLE_SECONDS] [-m MOUNT_FROM]
  *                   pull REFERENCE DIR | push REFERENCE DIR | login HOST USER <PASSWORD | logout HOST
  */
 #include <errno.h>
@@ -264,7 +264,7 @@ int main(int argc, char **argv)
     static struct error err;
     int option, result;
 
-    while ((option = getopt(argc, argv, "a:c:kr:m:")) != -1) {
+    while ((option = getopt(argc, argv, "a:c:kr:t:m:")) != -1) {
         if (option == 'a')
             settings.authfile = optarg;
         else if (option == 'c')
@@ -273,6 +273,8 @@ int main(int argc, char **argv)
             settings.tls_verify = TLS_ANYTHING;
         else if (option == 'r')
             settings.retry_ms = (unsigned)strtoul(optarg, NULL, 10);
+        else if (option == 't')
+            settings.idle_seconds = (unsigned)strtoul(optarg, NULL, 10);
         else if (option == 'm')
             mount_from = optarg;
         else

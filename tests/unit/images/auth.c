@@ -192,6 +192,44 @@ Test(auth, writing, .init = make_helpers, .fini = remove_helpers)
     cr_expect_str_eq(content(path), "{\"auths\":");
 }
 
+/* The first file that has something to say counts; one that is named counts alone. */
+Test(auth, files, .init = make_helpers, .fini = remove_helpers)
+{
+    static const struct {
+        const char *variable, *directory, *file, *content;
+    } files[] = {
+        {"HOME", "h/.docker", "config.json",
+         "{\"auths\":{\"a.io\":{\"username\":\"home\"},\"b.io\":{\"username\":\"home\"}}}"},
+        {"XDG_CONFIG_HOME", "c/containers", "auth.json", "{\"auths\":{\"a.io\":{\"username\":\"config\"}}}"},
+        {"XDG_RUNTIME_DIR", "r/containers", "auth.json", "{\"auths\":{\"a.io\":{\"username\":\"run\"}}}"},
+    };
+    unsetenv("DOCKER_CONFIG");
+    unsetenv("REGISTRY_AUTH_FILE");
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        const char *path = arena_printf(&a, "%s/%s", directory, files[i].directory);
+        cr_assert_eq(file_mkdir_parents(path, 0755, &err), 0, "%s", err.message);
+        cr_assert_eq(file_replace(AT_FDCWD, arena_printf(&a, "%s/%s", path, files[i].file), 0600,
+                                  files[i].content, strlen(files[i].content), &err),
+                     0);
+        setenv(files[i].variable, arena_printf(&a, "%s/%c", directory, *files[i].directory), 1);
+    }
+    cr_assert_eq(auth_find(&a, NULL, "a.io", "x", &c, &err), 1, "%s", err.message);
+    cr_expect_str_eq(c.user, "run");
+    setenv("XDG_RUNTIME_DIR", "/nonexistent", 1);
+    cr_assert_eq(auth_find(&a, NULL, "a.io", "x", &c, &err), 1, "%s", err.message);
+    cr_expect_str_eq(c.user, "config");
+    cr_assert_eq(auth_find(&a, NULL, "b.io", "x", &c, &err), 1, "%s", err.message);
+    cr_expect_str_eq(c.user, "home");
+    setenv("DOCKER_CONFIG", "/nonexistent", 1);
+    cr_expect_eq(auth_find(&a, NULL, "b.io", "x", &c, &err), 0);
+    setenv("REGISTRY_AUTH_FILE", arena_printf(&a, "%s/h/.docker/config.json", directory), 1);
+    cr_assert_eq(auth_find(&a, NULL, "a.io", "x", &c, &err), 1, "%s", err.message);
+    cr_expect_str_eq(c.user, "home");
+    cr_assert_eq(
+        auth_find(&a, arena_printf(&a, "%s/c/containers/auth.json", directory), "a.io", "x", &c, &err), 1);
+    cr_expect_str_eq(c.user, "config");
+}
+
 Test(auth, writing_goes_to_the_helper, .init = make_helpers, .fini = remove_helpers)
 {
     const char *path = arena_printf(&a, "%s/auth.json", directory), *text = "{\"credsStore\":\"keeps\"}";

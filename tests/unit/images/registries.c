@@ -1,8 +1,11 @@
 /* registries.conf: what a name means, and where it is to be had. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/file.h"
 #include "images/registries.h"
 
 static struct arena a;
@@ -146,6 +149,50 @@ Test(registries, a_later_file_wins)
     cr_expect_null(endpoints(r, "a.io/x", false));
     cr_assert_eq(registries_add(r, second, strlen(second), "second.conf", &err), 0, "%s", err.message);
     cr_expect_str_eq(endpoints(r, "a.io/x", false), "!a.io/x");
+}
+
+static void put(const char *directory, const char *name, const char *text)
+{
+    cr_assert_eq(file_mkdir_parents(directory, 0755, &err), 0, "%s", err.message);
+    cr_assert_eq(
+        file_replace(AT_FDCWD, arena_printf(&a, "%s/%s", directory, name), 0644, text, strlen(text), &err), 0,
+        "%s", err.message);
+}
+
+Test(registries, files)
+{
+    char home[] = "/tmp/hull-registries.XXXXXX";
+    struct registries *r;
+
+    cr_assert(mkdtemp(home));
+    setenv("HOME", home, 1);
+    unsetenv("XDG_CONFIG_HOME");
+    unsetenv("CONTAINERS_REGISTRIES_CONF");
+    const char *directory = arena_printf(&a, "%s/.config/containers", home),
+               *more = arena_printf(&a, "%s/registries.conf.d", directory);
+    put(directory, "registries.conf",
+        "unqualified-search-registries = ['a.io']\n[[registry]]\nlocation = 'x.io'\n");
+    put(more, "2.conf", "[[registry]]\nlocation = 'x.io'\nblocked = true\n");
+    put(more, "1.conf",
+        "unqualified-search-registries = ['b.io']\n[[registry]]\nlocation = 'x.io'\ninsecure = true\n");
+    put(more, "3.conf~", "nonsense");
+    cr_assert_eq(registries_load(&a, &r, &err), 0, "%s", err.message);
+    cr_expect_str_eq(candidates(r, "one"), "b.io/one:latest");
+    cr_expect_null(endpoints(r, "x.io/a", false));
+    cr_expect(strstr(err.message, "2.conf"), "%s", err.message);
+
+    setenv("CONTAINERS_REGISTRIES_CONF", arena_printf(&a, "%s/1.conf", more), 1);
+    cr_assert_eq(registries_load(&a, &r, &err), 0, "%s", err.message);
+    cr_expect_str_eq(endpoints(r, "x.io/a", false), "!x.io/a");
+    setenv("CONTAINERS_REGISTRIES_CONF", arena_printf(&a, "%s/none.conf", more), 1);
+    cr_expect_eq(registries_load(&a, &r, &err), -1);
+    cr_expect(strstr(err.message, "none.conf"), "%s", err.message);
+
+    unsetenv("CONTAINERS_REGISTRIES_CONF");
+    put(more, "4.conf", "nonsense");
+    cr_expect_eq(registries_load(&a, &r, &err), -1);
+    cr_expect(strstr(err.message, "4.conf:1"), "%s", err.message);
+    cr_expect_eq(file_remove_tree(AT_FDCWD, home, &err), 0);
 }
 
 /* What an endpoint's mirror makes of a name must be a name again. */
