@@ -28,7 +28,11 @@ void *fuse_reserve(size_t count, size_t size)
         return NULL;
     }
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+    if (p == MAP_FAILED)
+        return NULL;
+    (void)madvise(p, bytes,
+                  MADV_NOHUGEPAGE); /* most of it is never used: a huge page would be 2 MiB for nothing */
+    return p;
 }
 
 void fuse_unreserve(void *memory, size_t count, size_t size)

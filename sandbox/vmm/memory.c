@@ -1,7 +1,7 @@
 /*
  * Guest memory as memory.h has it. Each region is one anonymous mapping without a reservation of swap: the kernel backs
- * a page when the guest (or a device on its behalf) first touches it, so the mapping's size costs nothing. Core dumps
- * leave it out, a child of the VMM does not see it.
+ * a page when the guest (or a device on its behalf) first touches it, so the mapping's size costs nothing. Huge pages are
+ * asked for: most of a boot's exits are first touches of pages. Core dumps leave it out, a child of the VMM does not see it.
  *
  * Invariant after memory_create(): regions ascend, none touches its neighbour (the device hole lies between), no
  * region's end overflows. So a range that is wholly in memory is wholly in one region.
@@ -13,11 +13,27 @@
 #include <sys/mman.h>
 
 #define PAGE       4096ULL
+#define HUGE_PAGE  (2ULL << 20)
 #define MEMORY_MAX (1ULL << 44) /* what 46 physical address bits hold with room to spare */
+
+/* @size bytes where a huge page of the host's is one of the guest's. */
+static void *reserve(uint64_t size)
+{
+    char *p = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED)
+        return MAP_FAILED;
+    uint64_t before = -(uintptr_t)p % HUGE_PAGE;
+    if ((before && munmap(p, before)) || munmap(p + before + size, HUGE_PAGE - before))
+        return MAP_FAILED;
+    (void)madvise(p + before, size, MADV_HUGEPAGE); /* a kernel without them does it page by page */
+    return p + before;
+}
 
 static int region_map(struct guest_memory *m, uint64_t start, uint64_t size, struct error *err)
 {
-    void *host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *host = reserve(size);
 
     if (host == MAP_FAILED)
         return error_set(err, errno, "reserve %llu MiB for the guest's memory",
@@ -28,7 +44,7 @@ static int region_map(struct guest_memory *m, uint64_t start, uint64_t size, str
     return 0;
 }
 
-/* #syscalls: mmap madvise */
+/* #syscalls: mmap munmap madvise */
 int memory_create(struct guest_memory *m, uint64_t size, struct error *err)
 {
     uint64_t low = size < MEMORY_HOLE_START ? size : MEMORY_HOLE_START;
