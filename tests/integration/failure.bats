@@ -169,6 +169,51 @@ pid_file_is_whole()
     done
 }
 
+# The same for sandboxes; in hull-vmm's place stands the one of sandbox-jail.bats, so that no virtual machine is needed.
+make_sandbox()
+{
+    [ -c /dev/kvm ] || skip "no /dev/kvm"
+    mkdir -m 755 "$DIR/bin" "$DIR/kernel"
+    "${CC:-cc}" -std=gnu17 -D_GNU_SOURCE -static -I"$TOP" -o "$DIR/bin/hull-vmm" "$TOP/tests/integration/jail-vmm.c" \
+        "$TOP/build/fault/libhull.a" 2>"$DIR/cc.log" || skip "jail-vmm.c does not build here: $(tail -n 1 "$DIR/cc.log")"
+    cp "$FAULTY" "$DIR/bin/hull"
+    HULL=$DIR/bin/hull
+    touch "$DIR/bin/config.status" "$DIR/kernel/vmlinux" "$DIR/kernel/initrd"
+    config --arg d "$DIR" '.vm = {kernel: {path: ($d + "/kernel/vmlinux"), initrd: ($d + "/kernel/initrd")}}'
+}
+
+@test "a sandbox: create fails at each point with one error, and leaves nothing" {
+    local point failed=0
+    make_sandbox
+    for point in $(points); do
+        echo "at $point"
+        faulty "$point" create
+        if [ "$status" = 0 ]; then # not on its road
+            timeout 20 "$HULL" --root "$STATE" delete --force "$ID"
+            rm "$DIR/pid"
+        else
+            exits 1
+            one_error "$point"
+            failed=$((failed + 1))
+        fi
+        nothing_left
+    done
+    [ $failed -ge 20 ]
+}
+
+@test "a sandbox: a kill -9 at each point of create leaves nothing that delete --force does not remove" {
+    local point
+    make_sandbox
+    for point in $(points); do
+        echo "at $point"
+        faulty "$point:kill" create
+        [ "$status" = 0 ] || unchanged
+        timeout 20 "$HULL" --root "$STATE" delete --force "$ID"
+        pid_file_is_whole
+        nothing_left
+    done
+}
+
 @test "exec fails at each of its points with one error, and the container goes on" {
     local point
     cargo sleep 1000
