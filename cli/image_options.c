@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -150,11 +151,20 @@ static int complete_env(const struct image_run_options *o, struct bundle *b, str
 
 /* --- rights -------------------------------------------------------------------------------------------------------- */
 
+/* All that there are to give here. */
+static uint64_t all_capabilities(void)
+{
+    uint64_t set = 0;
+
+    for (int i = 0; i <= capability_last(); i++)
+        if (prctl(PR_CAPBSET_READ, i) == 1)
+            set |= 1ULL << i;
+    return set;
+}
+
 static int parse_capabilities(const char *what, const struct string_list *names, uint64_t *set,
                               struct error *err)
 {
-    const uint64_t all = (2ULL << capability_last()) - 1;
-
     *set = 0;
     for (size_t i = 0; i < names->n; i++) {
         int number = strcasecmp(names->v[i], "ALL") == 0 ? -1 : capability_from_name(names->v[i]);
@@ -162,14 +172,14 @@ static int parse_capabilities(const char *what, const struct string_list *names,
         if (number < 0 && strcasecmp(names->v[i], "ALL") != 0)
             return error_set(err, 0, "%s: unknown capability \"%s\"; see capabilities(7), or say ALL", what,
                              names->v[i]);
-        *set |= number < 0 ? all : 1ULL << number & all;
+        *set |= number < 0 ? all_capabilities() : 1ULL << number;
     }
     return 0;
 }
 
 static int complete_capabilities(const struct image_run_options *o, struct bundle *b, struct error *err)
 {
-    const uint64_t all = (2ULL << capability_last()) - 1;
+    const uint64_t all = all_capabilities();
     uint64_t add, drop;
 
     if (parse_capabilities("--cap-add", &o->cap_add, &add, err) < 0 ||
@@ -177,7 +187,7 @@ static int complete_capabilities(const struct image_run_options *o, struct bundl
         return -1;
     /* "all but" and "none but": what is named alone wins over ALL */
     b->capabilities = o->privileged ? all : bundle_default_capabilities;
-    if (drop == all)
+    if ((drop & all) == all)
         b->capabilities = add;
     else
         b->capabilities = (b->capabilities | add) & ~drop;

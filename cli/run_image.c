@@ -151,13 +151,13 @@ static int find_user(struct image_run *r, struct error *err)
     return 0;
 }
 
-static int write_file(const struct image_run *r, const char *name, const char *text, size_t length,
-                      struct error *err)
+static int write_file(const struct image_run *r, const char *name, mode_t mode, const char *text,
+                      size_t length, struct error *err)
 {
     _cleanup_(fd_closep) int fd =
-        openat(r->snapshot.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+        openat(r->snapshot.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 
-    return fd < 0 || fd_write_all(fd, text, length) < 0 || fchmod(fd, 0644) < 0
+    return fd < 0 || fd_write_all(fd, text, length) < 0 || fchmod(fd, mode) < 0
                ? error_set(err, errno, "write %s/%s", r->snapshot.path, name)
                : 0;
 }
@@ -187,8 +187,8 @@ static int add_files(struct image_run *r, struct error *err)
     const char *hosts =
         arena_printf(a, "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n", b->hostname);
 
-    if (write_file(r, "hostname", hostname, strlen(hostname), err) < 0 ||
-        write_file(r, "hosts", hosts, strlen(hosts), err) < 0)
+    if (write_file(r, "hostname", 0644, hostname, strlen(hostname), err) < 0 ||
+        write_file(r, "hosts", 0644, hosts, strlen(hosts), err) < 0)
         return -1;
     bind_own(b, arena_printf(a, "%s/hostname", r->snapshot.path), "/etc/hostname");
     bind_own(b, b->network == NETWORK_HOST ? "/etc/hosts" : arena_printf(a, "%s/hosts", r->snapshot.path),
@@ -198,18 +198,26 @@ static int add_files(struct image_run *r, struct error *err)
     return 0;
 }
 
+/* Nothing is there, not even the directories above it. */
+static bool is_missing(const struct image_run *r, const char *path)
+{
+    struct stack_entry e;
+    struct error err = {0};
+
+    return r->trees.n == 0 ||
+           (stack_lookup(&r->trees, path, true, &e, &err) < 0 ? err.code == ENOENT : !e.st.st_mode);
+}
+
 /* Volumes that the image asks for: where it has nothing itself, a directory beside upper; what it has stays in upper. */
 static int add_volumes(struct image_run *r, struct error *err)
 {
     for (size_t i = 0; i < r->image.config.n_volumes; i++) {
         const char *name = r->image.config.volumes[i].name,
                    *own = arena_printf(r->rt.arena, "volumes/%zu", i);
-        struct stack_entry e = {0};
 
         if (name[0] != '/')
             return error_set(err, 0, "the image's volume \"%.64s\" is no absolute path", name);
-        if (is_mounted(&r->bundle, name) ||
-            (r->trees.n && (stack_lookup(&r->trees, name, true, &e, NULL) < 0 || e.st.st_mode)))
+        if (is_mounted(&r->bundle, name) || !is_missing(r, name))
             continue;
         if ((mkdirat(r->snapshot.dir, "volumes", 0755) < 0 && errno != EEXIST) ||
             mkdirat(r->snapshot.dir, own, 0755) < 0)
@@ -278,7 +286,7 @@ static int make_bundle(struct image_run *r, const struct string_list *arguments,
     add_init(r);
     if (rc < 0 || bundle_write(b, &text, &length, err) < 0 || record(r, err) < 0)
         return -1;
-    return write_file(r, "config.json", text, length, err);
+    return write_file(r, "config.json", 0600, text, length, err);
 }
 
 /* --- the run ------------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,75 @@
+# Images for tests of containers: the rootfs of helpers.bash, with a configuration of the test's own.
+
+# What helpers.bash does for each test, under names of their own: the files that load this have their own setup.
+eval "$(declare -f setup | sed '1s/.*/make_test_directory()/')"
+eval "$(declare -f teardown | sed '1s/.*/leave_nothing()/')"
+
+# put_image NAME [CONFIG]: into the store of $HULL_STORE; CONFIG is the "config" object of the image's configuration.
+put_image()
+{
+    local name=$1 config=$2 layout layer size
+    [ -n "$config" ] || config='{}'
+    layout=$DIR/layout.$RANDOM
+    mkdir -p "$layout/blobs/sha256"
+    tar -C "$(rootfs_template)" -cf "$layout/layer" .
+    layer=$(blob "$layout" "$layout/layer")
+    jq -cn --argjson config "$config" --arg layer "$layer" \
+        '{os: "linux", architecture: "amd64", config: $config, rootfs: {type: "layers", diff_ids: ["sha256:" + $layer]}}' >"$layout/config"
+    size=$(stat -c %s "$layout/blobs/sha256/$layer")
+    jq -cn --arg config "$(blob "$layout" "$layout/config")" --arg layer "$layer" --argjson size "$size" \
+        --argjson config_size "$(stat -c %s "$layout/config")" '{schemaVersion: 2,
+            mediaType: "application/vnd.oci.image.manifest.v1+json",
+            config: {mediaType: "application/vnd.oci.image.config.v1+json", digest: ("sha256:" + $config), size: $config_size},
+            layers: [{mediaType: "application/vnd.oci.image.layer.v1.tar", digest: ("sha256:" + $layer), size: $size}]}' >"$layout/manifest"
+    jq -cn --arg manifest "$(blob "$layout" "$layout/manifest")" --argjson size "$(stat -c %s "$layout/manifest")" '{schemaVersion: 2,
+        manifests: [{mediaType: "application/vnd.oci.image.manifest.v1+json", digest: ("sha256:" + $manifest), size: $size}]}' >"$layout/index.json"
+    echo '{"imageLayoutVersion": "1.0.0"}' >"$layout/oci-layout"
+    hull load --quiet --input "$layout" "$name" >/dev/null
+    rm -rf "$layout"
+}
+
+# blob LAYOUT FILE: keep FILE as a blob; prints its digits.
+blob()
+{
+    local digest
+    digest=$(sha256sum <"$2")
+    cp "$2" "$1/blobs/sha256/${digest%% *}"
+    echo "${digest%% *}"
+}
+
+image_setup()
+{
+    need_root
+    [ -x "${HULL%/*}/hull-images" ] || skip "no ${HULL%/*}/hull-images"
+    make_test_directory
+    rm -rf "$BUNDLE"
+    HULL_STORE=$DIR/store
+    export HULL_STORE
+    put_image box "${1:-}"
+}
+
+# run_image OPTIONS...: as bats' run would, in the foreground.
+run_image()
+{
+    run hull run --image box "$@" </dev/null
+}
+
+# Nothing of this test's containers in the store, and the store itself as it was.
+image_teardown()
+{
+    local left=
+    if [ -d "${DIR-}/store/containers" ]; then
+        hull rm --force --all >/dev/null 2>&1 || true
+        left=$(ls -A "$DIR/store/containers" "$DIR/store/tmp" | grep -v ':$' | grep -v '^lock-' | grep .) || true
+    fi
+    leave_nothing
+    [ -z "$left" ] || {
+        printf 'left in the store:\n%s\n' "$left" >&2
+        return 1
+    }
+}
+
+containers_left()
+{
+    ls -A "$DIR/store/containers"
+}
