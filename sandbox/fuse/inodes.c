@@ -30,8 +30,7 @@ void *fuse_reserve(size_t count, size_t size)
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED)
         return NULL;
-    (void)madvise(p, bytes,
-                  MADV_NOHUGEPAGE); /* most of it is never used: a huge page would be 2 MiB for nothing */
+    (void)madvise(p, bytes, MADV_NOHUGEPAGE); /* most is never used: a huge page would be 2 MiB for nothing */
     return p;
 }
 

@@ -48,24 +48,6 @@ void *boot_target(const struct guest_memory *m, uint64_t start, uint64_t length)
     return memory_at(m, start, length);
 }
 
-/* Pages that lie alike in file and memory are mapped, which costs nothing until the guest comes there; the rest, and
- * everything where mapping does not work, is copied. Who truncates the file ends the machines that run from it. */
-int boot_place(int fd, uint64_t size, const struct guest_memory *m, const struct piece *p, struct error *err)
-{
-    uint64_t head = -p->start % PAGE, whole = p->length > head ? (p->length - head) & ~(PAGE - 1) : 0;
-    unsigned char *to = memory_at(m, p->start, p->length);
-
-    if (!to || p->offset > size || p->length > size - p->offset)
-        return error_set(err, 0, "the file ends in the middle of the %s", p->what);
-    if (p->start % PAGE != p->offset % PAGE || whole == 0 ||
-        memory_map_file(m, p->start + head, whole, fd, p->offset + head))
-        return boot_read(fd, to, p->length, p->offset, p->what, err);
-    uint64_t tail = head + whole;
-    if (boot_read(fd, to, head, p->offset, p->what, err))
-        return -1;
-    return boot_read(fd, to + tail, p->length - tail, p->offset + tail, p->what, err);
-}
-
 /* #syscalls: fstat newfstatat */
 static int file_size(int fd, const char *what, uint64_t *size, struct error *err)
 {
@@ -104,10 +86,10 @@ static int load_initrd(int fd, const struct guest_memory *m, struct kernel *k, s
             "an initramfs of %llu bytes does not fit behind the kernel, which ends at %llu MiB of %llu",
             (unsigned long long)size, (unsigned long long)k->end >> 20, (unsigned long long)top >> 20);
     uint64_t start = (top - size) & ~(PAGE - 1);
-    if (start < k->end || !memory_at(m, start, size))
+    void *to = memory_at(m, start, size);
+    if (start < k->end || !to)
         return error_set(err, 0, "no room for the initramfs");
-    const struct piece p = {.what = "initramfs", .start = start, .length = size};
-    if (boot_place(fd, size, m, &p, err))
+    if (boot_read(fd, to, size, 0, "initramfs", err))
         return -1;
     k->header.ramdisk_image = (uint32_t)start;
     k->header.ramdisk_size = (uint32_t)size;

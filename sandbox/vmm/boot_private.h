@@ -16,13 +16,6 @@ struct kernel {
 /** pread until all is there. @what names the part in messages; a file that ends before is an error. */
 int boot_read(int fd, void *to, uint64_t length, uint64_t offset, const char *what, struct error *err);
 
-/** Bytes of the file, which has @size, to guest memory (which is there: see boot_target()). */
-struct piece {
-    const char *what;
-    uint64_t start, length, offset;
-};
-int boot_place(int fd, uint64_t size, const struct guest_memory *m, const struct piece *p, struct error *err);
-
 /** @start + @length may be written by a kernel's image: in low memory, from 1 MiB on, in what the first page tables map. */
 void *boot_target(const struct guest_memory *m, uint64_t start, uint64_t length);
 

@@ -54,11 +54,11 @@ int bzimage_load(int fd, uint64_t size, const struct guest_memory *m, struct ker
     if (length <= ENTRY_64 || length > h.init_size)
         return error_set(err, 0, "the kernel has %llu bytes of code and room for %u",
                          (unsigned long long)length, h.init_size);
-    if (!boot_target(m, h.pref_address, h.init_size))
+    void *to = boot_target(m, h.pref_address, h.init_size);
+    if (!to)
         return error_set(err, 0, "the kernel needs %llu MiB of memory to start",
                          ((unsigned long long)h.pref_address + h.init_size) >> 20);
-    const struct piece piece = {.what = "kernel", .start = h.pref_address, .length = length, .offset = code};
-    if (boot_place(fd, size, m, &piece, err))
+    if (boot_read(fd, to, length, code, "kernel", err))
         return -1;
     h.setup_data = 0;
     h.code32_start = (uint32_t)h.pref_address;

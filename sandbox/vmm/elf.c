@@ -27,17 +27,15 @@ static int check_header(const Elf64_Ehdr *h, struct error *err)
     return 0;
 }
 
-static int load_segment(int fd, uint64_t size, const Elf64_Phdr *p, const struct guest_memory *m,
-                        struct error *err)
+static int load_segment(int fd, const Elf64_Phdr *p, const struct guest_memory *m, struct error *err)
 {
-    const struct piece piece = {
-        .what = "kernel's segment", .start = p->p_paddr, .length = p->p_filesz, .offset = p->p_offset};
+    void *to = boot_target(m, p->p_paddr, p->p_memsz);
 
-    if (p->p_filesz > p->p_memsz || !boot_target(m, p->p_paddr, p->p_memsz))
+    if (p->p_filesz > p->p_memsz || !to)
         return error_set(
             err, 0, "the kernel's segment of %llu bytes (%llu in the file) at %#llx does not fit",
             (unsigned long long)p->p_memsz, (unsigned long long)p->p_filesz, (unsigned long long)p->p_paddr);
-    return p->p_filesz ? boot_place(fd, size, m, &piece, err) : 0;
+    return p->p_filesz ? boot_read(fd, to, p->p_filesz, p->p_offset, "kernel's segment", err) : 0;
 }
 
 int elf_load(int fd, uint64_t size, const struct guest_memory *m, struct kernel *k, struct error *err)
@@ -59,7 +57,7 @@ int elf_load(int fd, uint64_t size, const struct guest_memory *m, struct kernel 
         if (p->p_filesz > size - bytes)
             return error_set(err, 0, "the kernel's segments have more bytes than its file");
         bytes += p->p_filesz;
-        if (load_segment(fd, size, p, m, err))
+        if (load_segment(fd, p, m, err))
             return -1;
         entry |= h.e_entry >= p->p_paddr && h.e_entry - p->p_paddr < p->p_filesz;
         if (p->p_paddr + p->p_memsz > k->end)

@@ -44,7 +44,7 @@ static int region_map(struct guest_memory *m, uint64_t start, uint64_t size, str
     return 0;
 }
 
-/* #syscalls: mmap munmap madvise */
+/* #syscalls: mmap madvise */
 int memory_create(struct guest_memory *m, uint64_t size, struct error *err)
 {
     uint64_t low = size < MEMORY_HOLE_START ? size : MEMORY_HOLE_START;
@@ -59,21 +59,6 @@ int memory_create(struct guest_memory *m, uint64_t size, struct error *err)
         return -1;
     }
     return 0;
-}
-
-/* MAP_FIXED replaces only what was memory_create()'s. */
-int memory_map_file(const struct guest_memory *m, uint64_t start, uint64_t length, int fd, uint64_t offset)
-{
-    void *host = memory_at(m, start, length);
-
-    if (!host || (start | length | offset) % PAGE) {
-        errno = EINVAL;
-        return -1;
-    }
-    if (mmap(host, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
-             (off_t)offset) == MAP_FAILED)
-        return -1;
-    return madvise(host, length, MADV_DONTDUMP) || madvise(host, length, MADV_DONTFORK) ? -1 : 0;
 }
 
 /* #syscalls: munmap */

@@ -32,10 +32,6 @@ struct guest_memory {
 int memory_create(struct guest_memory *m, uint64_t size, struct error *err);
 void memory_destroy(struct guest_memory *m);
 
-/** Have whole pages (@start, @length and @offset are multiples of 4096) be those of the file @fd, private to the guest: one
- * that the guest only reads stays the page cache's, which all guests share. They have to be in the file. -1 with errno. */
-int memory_map_file(const struct guest_memory *m, uint64_t start, uint64_t length, int fd, uint64_t offset);
-
 /** The host's address of @length bytes (at least 1) at @start, or NULL when they are not wholly in one region. */
 void *memory_at(const struct guest_memory *m, uint64_t start, uint64_t length);
 

@@ -67,9 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (fd < 0) {
         fd = memfd_create("kernel", MFD_CLOEXEC);
-        check(fd >= 0);
+        check(fd >= 0 && memory_create(&memory, MEMORY, &err) == 0);
     }
-    check(memory_create(&memory, MEMORY, &err) == 0);
     size_t length = make_file(file, data, size);
     check(ftruncate(fd, 0) == 0 && pwrite(fd, file, length, 0) == (ssize_t)length);
 
@@ -84,6 +83,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(entry.rip >= LAYOUT_HIGH_START && entry.rip < MEMORY && entry.rsi == LAYOUT_ZERO_PAGE);
     if (bzimage_release(fd, release, sizeof(release)) == 0)
         check(release[0] && !strchr(release, '/') && strlen(release) < sizeof(release));
-    memory_destroy(&memory);
+    check(madvise(memory.regions[0].host, MEMORY, MADV_DONTNEED) == 0);
     return 0;
 }

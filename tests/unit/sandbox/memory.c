@@ -49,6 +49,19 @@ Test(sandbox_memory, pages_cost_when_touched)
     memory_destroy(&m);
 }
 
+Test(sandbox_memory, a_huge_page_of_the_hosts_is_one_of_the_guests)
+{
+    struct guest_memory m;
+    struct error err;
+    cr_assert_eq(memory_create(&m, 4 * GIB + 4096, &err), 0, "%s", err.message);
+    cr_assert_eq(m.n, 2);
+    for (size_t i = 0; i < m.n; i++) {
+        cr_expect_eq(((uintptr_t)m.regions[i].host - m.regions[i].start) % (2 * MIB), 0, "region %zu", i);
+        m.regions[i].host[m.regions[i].size - 1] = 1;
+    }
+    memory_destroy(&m);
+}
+
 Test(sandbox_memory, sizes_that_are_none)
 {
     static const uint64_t sizes[] = {0, 4096, MEMORY_MIN - 4096, MEMORY_MIN + 1, 1ULL << 63, UINT64_MAX};
