@@ -271,7 +271,7 @@ int bundle_write(const struct bundle *b, char **text, size_t *length, struct err
                          "there is nothing to run: the image has neither entry point nor command: give one");
     w = json_writer_begin(b->arena, false);
     json_object(&w);
-    bundle_string(&w, "ociVersion", SPEC_VERSION);
+    bundle_string(&w, "ociVersion", "1.0.2"); /* nothing newer is in it, and old runtimes refuse newer ones */
     write_process(&w, b, &args);
     json_key(&w, "root");
     json_object(&w);

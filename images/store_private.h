@@ -8,6 +8,7 @@
 #define STORE_STACKS     "stacks"
 #define STORE_NAMES      "names"
 #define STORE_CONTAINERS "containers"
+#define STORE_MOUNTS     "mounts"
 #define STORE_TMP        "tmp"
 #define STORE_LOCK       "lock"
 

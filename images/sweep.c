@@ -65,15 +65,20 @@ static bool set_has(const struct set *set, const char *key)
 
 /* --- what is used -------------------------------------------------------------------------------------------------- */
 
-static int mark_containers(struct sweep *w, struct error *err)
+/* @directory: containers, or mounts, which are users like them. */
+static int mark_users(struct sweep *w, const char *directory, struct error *err)
 {
     struct store *s = w->store;
     struct string_list ids;
 
-    if (store_list(s, STORE_CONTAINERS, &ids, err) < 0)
-        return -1;
+    if (store_list(s, directory, &ids, err) < 0) {
+        if (err->code != ENOENT) /* nothing was ever mounted */
+            return -1;
+        error_clear(err);
+        return 0;
+    }
     for (size_t i = 0; i < ids.n; i++) {
-        const char *path = arena_printf(s->arena, STORE_CONTAINERS "/%s/uses", ids.v[i]);
+        const char *path = arena_printf(s->arena, "%s/%s/uses", directory, ids.v[i]);
         char *text, *line;
 
         if (file_read(s->dir, path, USES_MAX, s->arena, &text, NULL, err) < 0) {
@@ -88,7 +93,6 @@ static int mark_containers(struct sweep *w, struct error *err)
                 set_add(w, &w->by_containers, line);
             }
     }
-    set_sort(&w->by_containers);
     return 0;
 }
 
@@ -261,10 +265,35 @@ static int sweep_names(struct sweep *w, struct error *err)
     return 0;
 }
 
+/* Where nothing is mounted any more: the machine was started anew. Whoever mounts holds the store's lock meanwhile. */
+static int sweep_mounts(struct sweep *w, struct error *err)
+{
+    struct store *s = w->store;
+    struct string_list mounts;
+
+    if (store_list(s, STORE_MOUNTS, &mounts, NULL) < 0)
+        return 0;
+    for (size_t i = 0; i < mounts.n; i++) {
+        const char *root = arena_printf(s->arena, STORE_MOUNTS "/%s/root", mounts.v[i]);
+        struct statx st;
+
+        if (statx(s->dir, root, AT_SYMLINK_NOFOLLOW, 0, &st) == 0 &&
+            (!(st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) ||
+             (st.stx_attributes & STATX_ATTR_MOUNT_ROOT)))
+            continue;
+        if (discard(w, STORE_MOUNTS, mounts.v[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int sweep_locked(struct sweep *w, bool dangling, bool all, struct error *err)
 {
-    if (sweep_names(w, err) < 0 || mark_containers(w, err) < 0 || mark_images(w, dangling, all, err) < 0 ||
-        sweep_tmp(w, err) < 0)
+    if (sweep_names(w, err) < 0 || sweep_mounts(w, err) < 0 || mark_users(w, STORE_CONTAINERS, err) < 0 ||
+        mark_users(w, STORE_MOUNTS, err) < 0)
+        return -1;
+    set_sort(&w->by_containers);
+    if (mark_images(w, dangling, all, err) < 0 || sweep_tmp(w, err) < 0)
         return -1;
     set_sort(&w->used);
     size_t stacks = 0; /* a part of the configuration, to which people do not count it */

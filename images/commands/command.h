@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "images/commands/names.h"
+#include "images/find.h"
 #include "images/info.h"
 #include "images/layers.h"
 
@@ -21,6 +22,10 @@ int command_open_store(const struct runtime *rt, struct store *s, struct error *
 
 /** The image that @text (a name, a digest, an id) means. */
 int command_find_image(struct store *s, const char *text, struct store_image *image, struct error *err);
+
+/** The same, and keep all of it from being swept until the session, which is begun, ends. */
+int command_use_image(struct store *s, const char *text, struct session *session, struct found_image *image,
+                      struct error *err);
 
 /** @text as the name that it gets in the store: without a registry it is localhost's, without a tag "latest". */
 int command_new_name(struct arena *a, const char *text, const char **name, struct error *err);

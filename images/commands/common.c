@@ -77,3 +77,34 @@ int command_find_image(struct store *s, const char *text, struct store_image *im
            : rc < 0 ? -1
                     : error_set(err, ENOENT, "image %s is not in the store %s", text, s->path);
 }
+
+/* Use is marked first: what is found afterwards, nobody sweeps. */
+static int mark_use(struct session *session, const struct found_image *image, struct error *err)
+{
+    if (session_use(session, digest_hex(image->manifest), err) < 0 ||
+        session_use(session, digest_hex(image->config_digest), err) < 0)
+        return -1;
+    for (size_t i = 0; i < image->layers.n; i++) {
+        if (session_use(session, image->layers.v[i], err) < 0)
+            return -1;
+        if (!store_layer_exists(session->store, image->layers.v[i]))
+            return error_set(err, ENOENT, "image store %s: layer %s", session->store->path,
+                             image->layers.v[i]);
+    }
+    return 0;
+}
+
+int command_use_image(struct store *s, const char *text, struct session *session, struct found_image *image,
+                      struct error *err)
+{
+    int found = image_find(s, text, image, err);
+
+    if (found <= 0)
+        return found < 0 ? -1 : error_set(err, ENOENT, "image %s is not in the store %s", text, s->path);
+    if (session_begin(s, session, err) < 0)
+        return -1;
+    if (mark_use(session, image, err) == 0)
+        return 0;
+    session_end(session);
+    return -1;
+}

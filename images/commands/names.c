@@ -4,7 +4,6 @@
  * rmi of a name takes the name; the image goes with its last one. By id, all names of the image are meant, which --force
  * has to say. What a container uses stays on the disk in any case, until the container is removed.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -58,20 +57,23 @@ static const struct option_row rmi_rows[] = {
     {0},
 };
 
-/* The first container that uses the image of this manifest; NULL: none. */
+/* The first container (or mount) that uses the image of this manifest; NULL: none. */
 static const char *find_user(const struct store *s, const char *manifest)
 {
+    static const char *const users[][2] = {{STORE_CONTAINERS, "container"}, {STORE_MOUNTS, "mount"}};
     struct string_list ids;
 
-    if (store_list(s, STORE_CONTAINERS, &ids, NULL) < 0)
-        return NULL;
-    for (size_t i = 0; i < ids.n; i++) {
-        const char *path = arena_printf(s->arena, STORE_CONTAINERS "/%s/uses", ids.v[i]);
-        char *text;
+    for (size_t k = 0; k < ARRAY_SIZE(users); k++) {
+        if (store_list(s, users[k][0], &ids, NULL) < 0)
+            continue;
+        for (size_t i = 0; i < ids.n; i++) {
+            const char *path = arena_printf(s->arena, "%s/%s/uses", users[k][0], ids.v[i]);
+            char *text;
 
-        if (file_read(s->dir, path, USES_MAX, s->arena, &text, NULL, NULL) == 0 &&
-            strstr(text, digest_hex(manifest)))
-            return ids.v[i];
+            if (file_read(s->dir, path, USES_MAX, s->arena, &text, NULL, NULL) == 0 &&
+                strstr(text, digest_hex(manifest)))
+                return arena_printf(s->arena, "%s %s", users[k][1], ids.v[i]);
+        }
     }
     return NULL;
 }
@@ -114,8 +116,7 @@ static int remove_image(struct store *s, const char *text, bool force, struct bu
                          names.n, names.v[0], names.v[1], names.n > 2 ? " ..." : "");
     const char *user = find_user(s, image.manifest);
     if (user && !force)
-        return error_set(err, EBUSY, "image %s is used by container %s: remove that first, or give --force",
-                         text, user);
+        return error_set(err, 0, "image %s is used by %s: remove that first, or give --force", text, user);
     for (size_t i = 0; i < names.n; i++) {
         if (store_name_remove(s, names.v[i], err) < 0)
             return -1;

@@ -13,10 +13,13 @@
     X(load,    "take images from an archive or a directory")              \
     X(login,   "keep credentials for a registry")                         \
     X(logout,  "forget credentials for a registry")                       \
+    X(mount,   "mount images read-only, print where")                     \
     X(prune,   "remove images and layers that nothing uses")              \
     X(pull,    "fetch images from registries")                            \
     X(push,    "send an image to a registry")                             \
     X(rmi,     "remove images")                                           \
     X(save,    "write images to an archive or a directory")               \
-    X(tag,     "give an image one more name")
+    X(tag,     "give an image one more name")                                \
+    X(umount,  "unmount images")                                          \
+    X(unpack,  "make a bundle for any runtime: rootfs and config.json")
 /* clang-format on */

@@ -361,3 +361,45 @@ layout_id()
     exits 0
     [ -z "$(find "$store" -mindepth 2 -not -path '*/blobs/sha256')" ]
 }
+
+@test "mount and umount: read-only, and safe from prune" {
+    hull load -q -i "$LAYOUT" a:1 </dev/null
+    run --separate-stderr hull mount a:1
+    exits 0
+    root=$output
+    umoci unpack --image "$LAYOUT:latest" "$DIR/umoci"
+    diff <(listing "$DIR/umoci/rootfs") <(listing "$root")
+    run touch "$root/srv/new"
+    exits 1
+    [ "$(hull mount a:1)" = "$root" ]
+    [ "$(hull mount | wc -l)" = 1 ]
+    run hull rmi a:1
+    exits 1
+    says "used by mount"
+    hull rmi --force a:1
+    hull prune --all
+    [ "$(find "$root/srv" -type f | wc -l)" = 400 ]
+    hull umount --all
+    hull prune --all
+    store_is_empty
+}
+
+@test "unpack: a bundle that any runtime runs, also without root" {
+    hull load -q -i "$LAYOUT" a:1 </dev/null
+    hull unpack a:1 "$DIR/bundle"
+    umoci unpack --image "$LAYOUT:latest" "$DIR/umoci"
+    diff <(listing "$DIR/umoci/rootfs") <(listing "$DIR/bundle/rootfs")
+    run hull unpack a:1 "$DIR/bundle"
+    exits 1
+    says "has a bundle already"
+    jq '.process.terminal = false | .process.args = ["/bin/sh", "-c", "pwd; cat /opt/opaque/new"]' "$DIR/bundle/config.json" >"$DIR/edited"
+    cp "$DIR/edited" "$DIR/bundle/config.json"
+    run hull run --bundle "$DIR/bundle" "$ID" </dev/null
+    exits 0
+    output_is "/srv
+new"
+    if command -v crun >/dev/null; then
+        run crun --cgroup-manager=disabled --root "$DIR/crun" run --bundle "$DIR/bundle" "$ID" </dev/null
+        exits 0
+    fi
+}
