@@ -71,7 +71,7 @@ int target_reopen(struct rootfs *r, const struct mount_step *s, int flags);
 /* mounts.c */
 int mounts_open(struct rootfs *r, struct error *err);      /* parent */
 int mounts_carry_out(struct rootfs *r, struct error *err); /* init */
-int mounts_seal(struct rootfs *r, struct error *err);      /* init, at the end: what is read-only from now on */
+int mounts_seal(struct rootfs *r, struct error *err); /* init, at the end: what is read-only from now on */
 /** mount(2) of a file system onto a descriptor of a directory. */
 int mount_fs_at(struct rootfs *r, int target, const char *source, const char *type, unsigned long flags,
                 const char *data);
