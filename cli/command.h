@@ -21,7 +21,7 @@ struct command {
     size_t options_size;
     int min_arguments, max_arguments;
     enum options_order order;
-    bool creates;       /* makes a container: isolation is asked for */
+    bool creates;       /* makes a container, or its config.json: isolation is asked for */
     int failure_status; /* exit status of a failure that does not bring its own; 0: 1 */
 
     /** Returns the exit status (>= 0), or -1 with @err. */

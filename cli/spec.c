@@ -35,7 +35,7 @@ static int write_spec(const struct runtime *rt, void *options, const struct stri
     directory = open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
         return error_set(err, errno, "bundle %s", bundle);
-    text = spec_example(rt->arena, o->rootless, &length);
+    text = spec_example(rt->arena, o->rootless, rt->vm_asker, &length);
     buffer_add(&b, text, length);
     if (length == 0 || text[length - 1] != '\n')
         buffer_puts(&b, "\n");
@@ -58,5 +58,6 @@ const struct command spec_command = {
     .summary = "write an example config.json",
     .options = rows,
     .options_size = sizeof(struct spec_options),
+    .creates = true,
     .run = write_spec,
 };

@@ -1,7 +1,7 @@
 /*
  * The document that `hull spec` writes: what runc's example says, so that scripts which edit it keep working.
- * The rootless variant maps the caller's ids alone, binds /sys (a new sysfs needs a network namespace of
- * one's own) and asks for no cgroup.
+ * The rootless variant maps the caller's ids alone, has the host's network and binds /sys (a new sysfs needs a
+ * network namespace of one's own), and asks for no cgroup; a sandbox can have neither of the host's.
  */
 #include <linux/magic.h>
 #include <string.h>
@@ -34,7 +34,7 @@ static const char *const readonly[] = {
 static const struct example_mount {
     const char *destination, *type, *source;
     const char *options[8];
-    int which; /* 0: always, 1: as root, -1: rootless */
+    int which; /* 0: always, 1: as root, -1: rootless; 2: with a network namespace, -2: in the host's */
 } mounts[] = {
     {"/proc", "proc", "proc", {NULL}, 0},
     {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}, 0},
@@ -46,8 +46,8 @@ static const struct example_mount {
     {"/dev/pts", "devpts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}, -1},
     {"/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}, 0},
     {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}, 0},
-    {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}, 1},
-    {"/sys", "none", "/sys", {"rbind", "nosuid", "noexec", "nodev", "ro"}, -1},
+    {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}, 2},
+    {"/sys", "none", "/sys", {"rbind", "nosuid", "noexec", "nodev", "ro"}, -2},
     {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", "ro"}, 0},
 };
 
@@ -113,13 +113,13 @@ static void write_process(struct json_writer *w)
     json_object_end(w);
 }
 
-static void write_mounts(struct json_writer *w, bool rootless)
+static void write_mounts(struct json_writer *w, bool rootless, bool network)
 {
     json_key(w, "mounts");
     json_array(w);
     for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
         const struct example_mount *m = &mounts[i];
-        if (m->which == (rootless ? 1 : -1))
+        if (m->which == (rootless ? 1 : -1) || m->which == (network ? -2 : 2))
             continue;
         json_object(w);
         write_string(w, "destination", m->destination);
@@ -165,12 +165,12 @@ static bool cgroup_is_v2(void)
     return statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
 }
 
-static void write_namespaces(struct json_writer *w, bool rootless)
+static void write_namespaces(struct json_writer *w, bool rootless, bool network)
 {
     const struct {
         enum namespace_type type;
         bool wanted;
-    } namespaces[] = {{NS_PID, true},   {NS_NETWORK, !rootless},     {NS_IPC, true},     {NS_UTS, true},
+    } namespaces[] = {{NS_PID, true},   {NS_NETWORK, network},       {NS_IPC, true},     {NS_UTS, true},
                       {NS_MOUNT, true}, {NS_CGROUP, cgroup_is_v2()}, {NS_USER, rootless}};
 
     json_key(w, "namespaces");
@@ -185,8 +185,9 @@ static void write_namespaces(struct json_writer *w, bool rootless)
     json_array_end(w);
 }
 
-char *spec_example(struct arena *a, bool rootless, size_t *length)
+char *spec_example(struct arena *a, bool rootless, bool sandbox, size_t *length)
 {
+    const bool network = !rootless || sandbox;
     struct json_writer w = json_writer_begin(a, true);
 
     json_object(&w);
@@ -198,7 +199,7 @@ char *spec_example(struct arena *a, bool rootless, size_t *length)
     write_bool(&w, "readonly", true);
     json_object_end(&w);
     write_string(&w, "hostname", "hull");
-    write_mounts(&w, rootless);
+    write_mounts(&w, rootless, network);
     json_key(&w, "linux");
     json_object(&w);
     if (rootless) {
@@ -207,7 +208,7 @@ char *spec_example(struct arena *a, bool rootless, size_t *length)
     } else {
         write_resources(&w);
     }
-    write_namespaces(&w, rootless);
+    write_namespaces(&w, rootless, network);
     write_strings(&w, "maskedPaths", masked);
     write_strings(&w, "readonlyPaths", readonly);
     json_object_end(&w);

@@ -277,9 +277,9 @@ int spec_load_resources(struct arena *a, const char *path, struct spec_resources
 int spec_check_resources(struct arena *a, const struct spec_resources *r, const char *name,
                          struct error *err);
 
-/** The document `hull spec` writes: runc's example (busybox shell, tty), rootless variant on demand. Plain
- * JSON text. */
-char *spec_example(struct arena *a, bool rootless, size_t *length);
+/** The document `hull spec` writes: runc's example (busybox shell, tty), on demand for a user without root, and then one
+ * that a sandbox can have as well. Plain JSON text. */
+char *spec_example(struct arena *a, bool rootless, bool sandbox, size_t *length);
 
 /** Name tables shared with features, exec flags and messages. -1 / NULL when unknown. */
 int capability_from_name(const char *name);      /* "CAP_SYS_ADMIN" or "sys_admin", any case */

@@ -241,7 +241,7 @@ Test(spec_decode, the_least)
 Test(spec_decode, example_round_trip)
 {
     size_t length;
-    char *text = spec_example(&arena, false, &length);
+    char *text = spec_example(&arena, false, false, &length);
     cr_assert_eq(length, strlen(text));
     struct spec *s = parse(text);
     cr_assert_str_eq(s->oci_version, SPEC_VERSION);
@@ -249,11 +249,16 @@ Test(spec_decode, example_round_trip)
               s->linux_.resources.n_devices == 1);
     cr_assert(s->linux_.namespaces[NS_NETWORK].present && !s->linux_.namespaces[NS_USER].present);
 
-    s = parse(spec_example(&arena, true, &length));
+    s = parse(spec_example(&arena, true, false, &length));
     cr_assert(s->linux_.namespaces[NS_USER].present && !s->linux_.namespaces[NS_NETWORK].present);
     cr_assert(s->linux_.uid_mappings.n == 1 && s->linux_.uid_mappings.v[0].host_id == geteuid());
     cr_assert(s->n_mounts == 7 && !s->linux_.resources.present);
     cr_assert_str_eq(s->mounts[5].options.v[0], "rbind");
+
+    s = parse(spec_example(&arena, true, true, &length));
+    cr_assert(s->linux_.namespaces[NS_USER].present && s->linux_.namespaces[NS_NETWORK].present);
+    cr_assert(s->n_mounts == 7);
+    cr_assert_str_eq(s->mounts[5].type, "sysfs");
 }
 
 Test(spec_decode, ways_in)
