@@ -233,18 +233,19 @@ static int become_monitor(const struct runtime *rt, const struct store *s, const
 
 /* In the child: never returns. Nothing on @status means that all went well. */
 static void child(const struct runtime *rt, const struct store *s, const struct snapshot *c,
-                  struct create_options *o, const struct streams *streams, bool rm, int status)
+                  const struct create_options *options, const struct streams *streams, bool rm, int status)
 {
     struct error err = {0};
     struct detached d = {.terminal = -1};
+    struct create_options o = *options;
     int ignored;
 
-    o->detached = &d;
+    o.detached = &d;
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (attach_streams(streams->input[1], streams->output[1], streams->errors[1]) < 0)
         error_set(&err, errno, "dup2");
-    else if (container_run(rt, o, &ignored, &err) == 0) {
+    else if (container_run(rt, &o, &ignored, &err) == 0) {
         become_monitor(rt, s, c, streams, &d, rm, &err);
         container_delete(rt, c->id, true, NULL);
     }
