@@ -43,11 +43,11 @@ void text_table_print(const struct text_table *t, struct buffer *b)
 
     for (size_t column = 0; column < t->columns; column++)
         widths[column] = column_width(t, column);
-    for (size_t i = 0; i < t->n; i++) {
-        size_t column = i % t->columns;
+    for (size_t i = 0, column = 0; i < t->n; i++) {
         bool last = column + 1 == t->columns;
 
         buffer_printf(b, "%s%*s", t->cells[i], last ? 0 : (int)(widths[column] - text_width(t->cells[i])),
                       last ? "\n" : "");
+        column = last ? 0 : column + 1;
     }
 }
