@@ -39,6 +39,8 @@ static int start(const char *program, const char *action, int pipes[2][2], pid_t
 {
     char *const argv[] = {(char *)program, (char *)action, NULL};
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, pipe_signal;
     int code;
 
     if (pipe2(pipes[0], O_CLOEXEC) < 0 || pipe2(pipes[1], O_CLOEXEC) < 0)
@@ -46,7 +48,16 @@ static int start(const char *program, const char *action, int pipes[2][2], pid_t
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, pipes[0][0], STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, pipes[1][1], STDOUT_FILENO);
-    code = posix_spawnp(pid, program, &actions, NULL, argv, environ);
+    /* Whatever this program does about signals is not the helper's. */
+    sigemptyset(&none);
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &pipe_signal);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    code = posix_spawnp(pid, program, &actions, &attributes, argv, environ);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     fd_closep(&pipes[0][0]);
     fd_closep(&pipes[1][1]);

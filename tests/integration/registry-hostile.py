@@ -5,12 +5,14 @@ any repository; the repository's name says how it behaves. Prints its two ports,
 Each request is a line of LOG: PORT METHOD PATH, then auth=, range=.
 """
 import base64
+import hashlib
 import http.server
 import itertools
 import os
 import sys
 import threading
 import time
+import urllib.parse
 
 directory, log_path = sys.argv[1], sys.argv[2]
 log = open(log_path, "a", buffering=1)
@@ -63,12 +65,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    do_HEAD = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET
 
     def route(self):
         if self.path.startswith("http://"):  # as a proxy is asked
             self.path = self.path[self.path.index("/", 7):]
         parts = self.path.split("/")
+        if self.command in ("POST", "PUT"):
+            return self.upload(parts[2], parts[3] if len(parts) > 3 else "")
         if self.path == "/v2/":
             return self.answer(200)
         if self.path.startswith("/token"):
@@ -229,6 +233,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def s_unknown_scheme(self, kind, name):
         self.answer(401, b"", [("WWW-Authenticate", "Negotiate")])
+
+    # --- uploads: POST gives a place, PUT is checked there
+
+    def s_push(self, kind, name):
+        self.answer(404)
+
+    s_push_breaks = s_push_refuses = s_push_nowhere = s_push_to_a_file = s_push_elsewhere = s_push
+
+    def upload(self, scenario, kind):
+        if scenario == "s-push-elsewhere" and "Authorization" not in self.headers and self.command == "POST":
+            return self.answer(401, b"", [("WWW-Authenticate", 'Basic realm="r"')])
+        if self.command == "POST":
+            place = {"s-push-nowhere": None, "s-push-to-a-file": "file:///tmp/x",
+                     "s-push-elsewhere": "http://localhost:%d/v2/%s/place" % (OTHER["port"], scenario)}.get(
+                         scenario, "/v2/%s/place?state=a%%20b" % scenario)
+            return self.answer(202, b"", [("Location", place)] if place else [])
+        length = int(self.headers["Content-Length"])
+        if scenario == "s-push-refuses":
+            self.close_connection = True
+            return self.answer(413, b'{"errors":[{"message":"quota is used up"}]}')
+        if scenario == "s-push-breaks" and length > 100000 and count("break") == 1:
+            self.rfile.read(length // 2)
+            self.close_connection = True
+            return None
+        digest = "sha256:" + hashlib.sha256(self.rfile.read(length)).hexdigest()
+        query = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query)
+        good = kind == "manifests" or (query["digest"] == [digest] and
+                                       (scenario == "s-push-elsewhere" or query["state"] == ["a b"]))
+        return self.answer(201 if good else 400)
 
     # --- tokens: each is good for two requests
 

@@ -384,6 +384,31 @@ requests()
     says_not secret
 }
 
+@test "an upload that breaks off begins again; one that is refused is told why" {
+    hostile
+    client push "$HOST/s-push-breaks:1" "$IMAGE"
+    exits 0
+    [ "$(requests ' PUT ')" = 5 ] # three blobs, one of them twice, and the manifest
+    client push "$HOST/s-push-refuses:1" "$IMAGE"
+    exits 1
+    says "413 too large for it (quota is used up)"
+}
+
+@test "an upload goes where the registry says, without credentials to another host, and not to what is no place" {
+    hostile
+    echo "{\"auths\":{\"$HOST\":{\"auth\":\"$(printf user:secret | base64)\"}}}" >"$DIR/auth.json"
+    client -a "$DIR/auth.json" push "$HOST/s-push-elsewhere:1" "$IMAGE"
+    exits 0
+    [ "$(requests 'PUT /v2/s-push-elsewhere/place?digest=sha256%3[aA][0-9a-f]* auth= ')" = 3 ]
+    [ "$(requests 'PUT /v2/s-push-elsewhere/manifests/1 auth=Basic ')" = 1 ]
+    client push "$HOST/s-push-nowhere:1" "$IMAGE"
+    exits 1
+    says "which is no place for it"
+    client push "$HOST/s-push-to-a-file:1" "$IMAGE"
+    exits 1
+    says "which is no place for it"
+}
+
 @test "sent around, to a file, nowhere" {
     hostile
     client pull "$HOST/s-sends-around:1" "$DIR/out"
