@@ -4,6 +4,7 @@
  */
 #include "sandbox/boot/guest_kernel.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -50,6 +51,25 @@ static int bzimage_release(struct arena *a, int fd, char **release, struct error
     return release_text(a, text, (size_t)n, release, err);
 }
 
+/* The banner stands in the first constants: behind the code, which is most of the file and need not be read. */
+static size_t code_end(const char *data, size_t size)
+{
+    Elf64_Ehdr h;
+    Elf64_Shdr s;
+
+    if (size < sizeof(h))
+        return 0;
+    memcpy(&h, data, sizeof(h));
+    if (h.e_shentsize != sizeof(s) || h.e_shoff > size || h.e_shnum > (size - h.e_shoff) / sizeof(s))
+        return 0;
+    for (size_t i = 0; i < h.e_shnum; i++) {
+        memcpy(&s, data + h.e_shoff + i * sizeof(s), sizeof(s));
+        if (s.sh_type == SHT_PROGBITS && (s.sh_flags & (SHF_ALLOC | SHF_EXECINSTR)) == SHF_ALLOC)
+            return s.sh_offset < size ? s.sh_offset : 0;
+    }
+    return 0;
+}
+
 static int vmlinux_release(struct arena *a, int fd, char **release, struct error *err)
 {
     static const char banner[] = "Linux version ";
@@ -62,7 +82,8 @@ static int vmlinux_release(struct arena *a, int fd, char **release, struct error
     data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED)
         return error_set(err, errno, "mmap");
-    at = memmem(data, (size_t)st.st_size, banner, sizeof(banner) - 1);
+    size_t start = code_end(data, (size_t)st.st_size);
+    at = memmem(data + start, (size_t)st.st_size - start, banner, sizeof(banner) - 1);
     result = at ? release_text(a, at + sizeof(banner) - 1,
                                (size_t)st.st_size - (size_t)(at - data) - (sizeof(banner) - 1), release, err)
                 : error_set(err, 0, "the kernel does not say its release");

@@ -1,6 +1,8 @@
 /* What a guest boots: releases read from kernel images, modules in order, the archive and its cache. */
 #include <criterion/criterion.h>
+#include <elf.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -85,6 +87,37 @@ static void try_image(const char *data, size_t length, const char *release)
     if (release)
         cr_expect_str_eq(got, release);
     close(fd);
+}
+
+/* Headers, code, constants: @first and @second are where the sections table says that code and constants are. */
+static void try_sections(uint64_t table, uint64_t first, uint64_t second, const char *release)
+{
+    struct image {
+        Elf64_Ehdr h;
+        char code[64], constants[64];
+        Elf64_Shdr s[3];
+    } image = {
+        .h = {.e_ident = "\177ELF",
+              .e_shoff = table ? table : offsetof(struct image, s),
+              .e_shentsize = sizeof(Elf64_Shdr),
+              .e_shnum = 3},
+        .code = "Linux version 6.0.0-code (",
+        .constants = "Linux version 6.1.0-constants (",
+        .s = {[1] = {.sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC | SHF_EXECINSTR, .sh_offset = first},
+              [2] = {.sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC, .sh_offset = second}}};
+
+    try_image((const char *)&image, sizeof(image), release);
+}
+
+Test(sandbox_guest_kernel, the_banner_of_a_vmlinux_is_looked_for_behind_its_code)
+{
+    uint64_t code = sizeof(Elf64_Ehdr), constants = code + 64;
+
+    try_sections(0, code, constants, "6.1.0-constants");
+    try_sections(0, code, constants + 1, NULL);
+    try_sections(0, code, UINT64_MAX, "6.0.0-code");
+    try_sections(UINT64_MAX - 64, code, constants, "6.0.0-code");
+    try_sections(constants + 128, code, constants, "6.0.0-code");
 }
 
 Test(sandbox_guest_kernel, releases)
