@@ -21,11 +21,11 @@ struct argument {
 
 static const struct rule {
     const char *names; /* one space between them */
-    int error;         /* 0: allowed */
-    enum condition when;
-    int capability;
     struct argument args[2];
     unsigned n_args;
+    int error; /* 0: allowed */
+    enum condition when;
+    int capability;
 } rules[] = {
     /* clang-format off */
     {.names =

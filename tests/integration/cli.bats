@@ -4,7 +4,7 @@
 
 load helpers
 
-COMMANDS='check create delete events exec features kill list pause ps resume run spec start state stats update'
+COMMANDS='attach check create delete events exec features kill list logs pause ps resume rm run spec start state stats stop update wait'
 
 # hull without this file's --root: for what stands before the command.
 bare()
@@ -65,6 +65,7 @@ options_of()
     done
     all=$({
         options_of
+        options_of run --image REF
         for command in $COMMANDS; do options_of "$command"; done
     } | sort -u)
     for option in $all; do
