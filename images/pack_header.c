@@ -2,7 +2,7 @@
  * An entry's header: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended Header". What ustar's fields hold is
  * written there alone; an extended header says what they do not: long names, large numbers, parts of a second, attributes.
  */
-/* #syscalls: flistxattr|listxattr fgetxattr|getxattr */
+/* #syscalls: listxattr getxattr */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
