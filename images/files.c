@@ -20,7 +20,7 @@
 #include "base/path.h"
 #include "images/store.h"
 
-enum { FILES_MAX = 100000, READ_BLOCK = 256 << 10, LINKS_MAX = 8 };
+enum { FILES_MAX = 100000, READ_BLOCK = 256 << 10, LINKS_MAX = 8, TAR_HEADER = 512, TAR_SUM = 148 };
 
 /* --- opening ------------------------------------------------------------------------------------------------------- */
 
@@ -90,23 +90,41 @@ static int list_archive(struct image_files *f, struct error *err)
     return rc;
 }
 
+/* POSIX, pax, "ustar Interchange Format": the header's bytes add up to what it says, its own sum taken as spaces. Not every
+ * file that somebody gives may be copied whole before it is looked at. */
+static bool is_tar_header(const unsigned char data[static TAR_HEADER])
+{
+    char text[9] = {0};
+    unsigned long sum = 0;
+
+    memcpy(text, data + TAR_SUM, 8);
+    for (size_t i = 0; i < TAR_HEADER; i++)
+        sum += i >= TAR_SUM && i < TAR_SUM + 8 ? ' ' : data[i];
+    return sum == strtoul(text, NULL, 8);
+}
+
 /* Plain bytes of what is compressed, or cannot be sought, in a file without a name. */
 static int spool_archive(struct image_files *f, int spool, struct error *err)
 {
     _cleanup_(fd_closep) int to = openat(spool, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     struct file_source file;
     struct decompress_source plain = {0};
+    bool begins = true;
     const void *data;
     ssize_t n = -1;
 
     if (to < 0)
         return error_set(err, errno, "make a temporary file");
     if (file_source_init(&file, f->fd, err) == 0 && decompress_source_init(&plain, &file.source, err) == 0)
-        while ((n = plain.source.read(&plain.source, &data, err)) > 0)
-            if (fd_write_all(to, data, (size_t)n) < 0) {
+        while ((n = plain.source.read(&plain.source, &data, err)) > 0) {
+            if (begins && n >= TAR_HEADER && !is_tar_header(data))
+                n = error_set(err, 0, "this is no tar archive");
+            else if (fd_write_all(to, data, (size_t)n) < 0)
                 n = error_set(err, errno, "write a temporary file");
+            if (n < 0)
                 break;
-            }
+            begins = false;
+        }
     decompress_source_destroy(&plain);
     file_source_destroy(&file);
     if (n < 0)

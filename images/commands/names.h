@@ -6,6 +6,7 @@
 
 /* clang-format off */
 #define IMAGE_COMMANDS(X)                                                 \
+    X(diff,    "show what a container wrote, or make an image of it")     \
     X(history, "show how an image came about")                            \
     X(images,  "list the images of the store")                            \
     X(import,  "make an image of a tar archive of a root directory")      \

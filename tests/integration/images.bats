@@ -384,7 +384,7 @@ layout_id()
     store_is_empty
 }
 
-@test "unpack: a bundle that any runtime runs, also without root" {
+@test "unpack: a bundle that any runtime runs" {
     hull load -q -i "$LAYOUT" a:1 </dev/null
     hull unpack a:1 "$DIR/bundle"
     umoci unpack --image "$LAYOUT:latest" "$DIR/umoci"
@@ -398,8 +398,34 @@ layout_id()
     exits 0
     output_is "/srv
 new"
-    if command -v crun >/dev/null; then
-        run crun --cgroup-manager=disabled --root "$DIR/crun" run --bundle "$DIR/bundle" "$ID" </dev/null
+    if command -v runc >/dev/null; then
+        run runc --root "$DIR/runc" run --bundle "$DIR/bundle" "$ID-runc" </dev/null
         exits 0
+        says "/srv"
     fi
+}
+
+@test "diff: what a container wrote, and an image of it" {
+    hull load -q -i "$LAYOUT" a:1 </dev/null
+    run hull run --image a:1 --name "$ID" --network none /bin/sh -c \
+        'echo x >/srv/new; /bin/busybox rm /srv/file1; echo y >>/etc/passwd; /bin/busybox rm -r /opt/opaque; /bin/busybox mkdir /opt/opaque; echo z >/opt/opaque/z' </dev/null
+    exits 0
+    run hull diff "$ID"
+    exits 0
+    for line in "A /srv/new" "D /srv/file1" "C /etc/passwd" "C /opt/opaque" "A /opt/opaque/z"; do
+        says "$line"
+    done
+    run hull diff -q -m "by hand" "$ID" changed:1
+    exits 0
+    overlay changed:1 "$DIR/root"
+    [ "$(cat "$DIR/root/srv/new")" = x ]
+    [ "$(tail -n 1 "$DIR/root/etc/passwd")" = y ]
+    [ ! -e "$DIR/root/srv/file1" ] && [ -e "$DIR/root/srv/file2" ]
+    [ "$(ls "$DIR/root/opt/opaque")" = z ]
+    umount "$DIR/root"
+    hull history changed:1 | grep -q "by hand"
+    [ "$(hull inspect changed:1 | jq -r '.[0].Config.WorkingDir')" = /srv ]
+    hull rm "$ID"
+    hull save -o "$DIR/changed.tar" changed:1
+    skopeo inspect --config "docker-archive:$DIR/changed.tar" >/dev/null
 }
