@@ -25,7 +25,7 @@ setup()
 # Run the bundle in a machine.
 vm()
 {
-    run --separate-stderr timeout 150 "$HULL" --root "$STATE" run --bundle "$BUNDLE" "${KERNEL[@]}" "$ID" 3>&- 4>&- </dev/null
+    run --separate-stderr timeout -k 5 "${DEADLINE:-150}" "$HULL" --root "$STATE" run --bundle "$BUNDLE" "${KERNEL[@]}" "$ID" 3>&- 4>&- </dev/null
     # shellcheck disable=SC2154
     output+=$'\n'$stderr
 }
@@ -140,6 +140,89 @@ patient()
     says "owner 0:0"
     [ "$(sed -n 's/^memory //p' <<<"$output")" -gt 1800 ]
     [ "$(stat -c %u:%g "$BUNDLE/rootfs/tmp/mine")" = 100007:100008 ]
+}
+
+all_rights='.process.capabilities |= map_values($caps) | del(.linux.seccomp, .linux.maskedPaths, .linux.readonlyPaths)
+    | .process.noNewPrivileges = false | .linux.resources.devices = [{allow: true, access: "rwm"}]'
+
+with_all_rights()
+{
+    config --argjson caps "$(capsh --print | sed -n 's/^Bounding set *=//p' | tr , '\n' | tr a-z A-Z | jq -R . | jq -s .)" "$all_rights"
+}
+
+@test "a guest's root with all rights: what is read-only stays as it is, no device, nothing but what is shared" {
+    mkdir "$DIR/ro/directory"
+    echo below >"$DIR/ro/file"
+    echo above >"$DIR/secret"
+    with_all_rights
+    # The whole tree again, by a mount of the guest's own, with the host's other files out of reach.
+    # shellcheck disable=SC2016
+    script 'ls /hull 2>/dev/null && echo seen
+        attack() {
+            cd "$1" || return
+            rm -rf file directory; mv directory other; mv file other; chmod 777 file directory .; chown 7:7 file
+            echo x >file; echo x >new; mkdir new; ln file new; ln -s /etc new; mknod new c 1 3; touch -d 2001-01-01 file
+            setfattr -n user.x -v y file; truncate -s 0 file; mount -o remount,rw,bind "$1"; rm -rf file directory
+            cat ../secret ../../secret ../../../secret "$2"/secret
+        }
+        attack /ro / >/dev/null 2>&1
+        mkdir /again; mount -t virtiofs hull /again || echo no second mount
+        ls /again
+        attack /again/volumes/1 /again >/dev/null 2>&1
+        attack /hull/volumes/1 /hull >/dev/null 2>&1
+        touch /again/volumes/new /again/new 2>/dev/null
+        mknod /rw/disk b 8 0; mknod /rw/null c 1 3
+        rm -rf /rw/*; echo written >/rw/file; chmod 4755 /rw/file; echo end'
+    local before after
+    before=$(find "$DIR/ro" "$DIR/secret" -printf '%p %m %U:%G %T@ %y %n\n' | sort)
+    vm
+    exits 0
+    says end
+    says_not seen
+    says_not above
+    after=$(find "$DIR/ro" "$DIR/secret" -printf '%p %m %U:%G %T@ %y %n\n' | sort)
+    [ "$before" = "$after" ]
+    [ "$(cat "$DIR/ro/file")" = below ]
+    [ "$(ls "$DIR")" = "$(printf '%s\n' bundle config.edited ro rw secret state)" ]
+    [ -z "$(find "$DIR/rw" "$BUNDLE/rootfs" -type b -o -type c)" ]
+}
+
+@test "the guest's kernel panics: told in words, no hang, nothing left" {
+    with_all_rights
+    script 'echo before; echo c >/proc/sysrq-trigger || exit 77; sleep 100'
+    vm
+    [ "$status" != 77 ] || skip "this kernel has no sysrq-trigger"
+    exits 125
+    says before
+    says "the sandbox's machine ended while the process runs"
+    says "a kernel panic"
+    [ ! -e "$STATE/$ID" ]
+}
+
+@test "a reboot is the container's end; a guest that runs out of memory kills who took it" {
+    with_all_rights
+    script 'reboot -f; sleep 100'
+    vm
+    exits 129
+    config '.linux.resources.memory.limit = 134217728'
+    script 'tail /dev/zero; echo killed $?; exit 5'
+    vm
+    exits 5
+    says "killed 137"
+}
+
+@test "POSIX semantics of a volume" {
+    local checks
+    checks=$(dirname "$HULL")/tests/posix/posix-checks
+    [ -x "$checks" ] || skip "no posix-checks beside hull: make check"
+    cp "$checks" "$BUNDLE/rootfs/"
+    with_all_rights
+    script '/posix-checks /rw >/tap; echo checks $?'
+    DEADLINE=400 vm
+    grep -v ^ok "$BUNDLE/rootfs/tap" || true
+    exits 0
+    says "checks 0"
+    [ "$(grep -c ^ok "$BUNDLE/rootfs/tap")" -ge 100 ]
 }
 
 @test "no kernel, no /dev/kvm: clear errors, and no container instead" {
