@@ -249,12 +249,14 @@ static int add_security(struct bundle *b, const char *text, struct error *err)
 
 /* --- resources ----------------------------------------------------------------------------------------------------- */
 
-static int complete_resources(const struct image_run_options *o, struct bundle *b, struct error *err)
+/* Without root on the host there may be no cgroup to limit by: then only what was asked for is. */
+static int complete_resources(const struct runtime *rt, const struct image_run_options *o, struct bundle *b,
+                              struct error *err)
 {
     char *end = NULL;
     int64_t number;
 
-    b->pids = PIDS_DEFAULT;
+    b->pids = rt->rootless ? 0 : PIDS_DEFAULT;
     if (o->memory) {
         if (size_parse(o->memory, "--memory", &number, err) < 0)
             return -1;
@@ -344,7 +346,7 @@ int image_run_complete(const struct runtime *rt, const struct image_run_options 
     if (o->working_dir && o->working_dir[0] != '/')
         return error_set(err, 0, "--workdir must be an absolute path, got \"%s\"", o->working_dir);
     if (check_hostname(o->hostname, err) < 0 || complete_env(o, b, err) < 0 ||
-        complete_capabilities(o, b, err) < 0 || complete_resources(o, b, err) < 0 ||
+        complete_capabilities(o, b, err) < 0 || complete_resources(rt, o, b, err) < 0 ||
         complete_network(rt, o->network, b, err) < 0 || complete_annotations(o, b, err) < 0 ||
         image_run_mounts(o, b, err) < 0 || image_run_devices(o, b, err) < 0)
         return -1;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "base/helper.h"
 #include "base/json.h"
 #include "monitor/monitor.h"
+#include "namespaces/subids.h"
 
 enum { RECORD_MAX = 1 << 20, POLL_MS = 10, KILL_TIMEOUT_MS = 10000 };
 
@@ -126,6 +128,39 @@ int keeper_wait(const struct snapshot *c, int64_t timeout_ms, struct snapshot_ex
     }
 }
 
+/* In a child, because nobody comes back from a user namespace. */
+static int erase_as_root(const struct runtime *rt, struct store *s, const char *id, struct error *err)
+{
+    struct error failure = {0};
+    int status[2];
+
+    if (pipe2(status, O_CLOEXEC) < 0)
+        return error_set(err, errno, "pipe");
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (subids_become_root(rt->arena, &failure) < 0 || snapshot_remove(s, id, &failure) < 0)
+            (void)!write(status[1], &failure, sizeof(failure));
+        _exit(0);
+    }
+    close(status[1]);
+    if (pid < 0) {
+        close(status[0]);
+        return error_set(err, errno, "fork");
+    }
+    ssize_t n = read(status[0], &failure, sizeof(failure));
+    close(status[0]);
+    waitpid(pid, NULL, 0);
+    if (n != (ssize_t)sizeof(failure))
+        return 0;
+    *err = failure;
+    return -1;
+}
+
+int keeper_erase(const struct runtime *rt, struct store *s, const char *id, struct error *err)
+{
+    return geteuid() == 0 ? snapshot_remove(s, id, err) : erase_as_root(rt, s, id, err);
+}
+
 int keeper_remove(const struct runtime *rt, struct store *s, struct snapshot *c, struct error *err)
 {
     struct snapshot_exit e;
@@ -141,9 +176,7 @@ int keeper_remove(const struct runtime *rt, struct store *s, struct snapshot *c,
                             : error_set(err, 0, "container %s is still there %d s after SIGKILL", c->id,
                                         KILL_TIMEOUT_MS / 1000);
     }
-    if (container_delete(rt, c->id, true, err) < 0)
-        return -1;
-    return snapshot_remove(s, c->id, err);
+    return container_delete(rt, c->id, true, err) < 0 ? -1 : keeper_erase(rt, s, c->id, err);
 }
 
 /* --- hand-over ----------------------------------------------------------------------------------------------------- */

@@ -30,6 +30,10 @@ int keeper_wait(const struct snapshot *c, int64_t timeout_ms, struct snapshot_ex
 /** Take away what is left of one: its runtime state, its directory. What still runs is killed. */
 int keeper_remove(const struct runtime *rt, struct store *s, struct snapshot *c, struct error *err);
 
+/** Its directory alone. What it wrote may belong to any of a user's ids: who is not root does it from within a user namespace
+ * of theirs. */
+int keeper_erase(const struct runtime *rt, struct store *s, const char *id, struct error *err);
+
 /** Run it in the background by @o, then become its monitor; returns in the caller, when it runs. @interactive: its
  * standard input stays open for `attach`. */
 int keeper_detach(const struct runtime *rt, struct store *s, const struct snapshot *c,

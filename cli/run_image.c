@@ -25,6 +25,7 @@
 #include "cli/keeper.h"
 #include "images/snapshot.h"
 #include "images/store_private.h"
+#include "namespaces/subids.h"
 
 enum { EXIT_OWN_FAILURE = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, ID_SHORT = 12 };
 
@@ -359,6 +360,14 @@ static int exit_code_of(const char *message)
     return EXIT_OWN_FAILURE;
 }
 
+/* Without root on the host: a user namespace, in which the image was unpacked too. */
+static int complete_rootless(struct image_run *r, struct error *err)
+{
+    r->bundle.user_namespace = geteuid() != 0;
+    return r->bundle.user_namespace ? subids_find(r->rt.arena, &r->bundle.uid_maps, &r->bundle.gid_maps, err)
+                                    : 0;
+}
+
 static int check_options(const struct image_run *r, const struct image_run_options *o, struct error *err)
 {
     if (o->name && container_id_validate(o->name, err) < 0)
@@ -367,10 +376,6 @@ static int check_options(const struct image_run *r, const struct image_run_optio
         return error_set(err, 0, "--name: longer than 255 characters");
     if (o->isolation == 1 && r->rt.vm_asker)
         return error_set(err, 0, "--isolation=container, but %s asks for a virtual machine", r->rt.vm_asker);
-    if (geteuid() != 0)
-        return error_set(err, 0,
-                         "--image: root is needed, or a user namespace in which the caller is root (unshare "
-                         "--user --map-auto --map-root-user)");
     return 0;
 }
 
@@ -385,7 +390,8 @@ static int run_image(const struct runtime *rt, void *options, const struct strin
 
     if (o->isolation == 2)
         r.rt.vm_asker = "--isolation=vm";
-    if (check_options(&r, o, err) < 0 || image_run_complete(&r.rt, o, &r.bundle, err) < 0 ||
+    if (check_options(&r, o, err) < 0 || complete_rootless(&r, err) < 0 ||
+        image_run_complete(&r.rt, o, &r.bundle, err) < 0 ||
         store_open(rt->arena, rt->store, rt->rootless, &r.store, err) < 0 ||
         (!id && random_id(rt->arena, &id, err) < 0) || take_image(&r, id, err) < 0)
         return -1;
@@ -399,7 +405,7 @@ static int run_image(const struct runtime *rt, void *options, const struct strin
     if (rc < 0 || (o->rm && !o->detach)) {
         struct error left = {0};
 
-        if (snapshot_remove(&r.store, id, &left) < 0)
+        if (keeper_erase(rt, &r.store, id, &left) < 0)
             log_warning("%s", left.message);
     }
     snapshot_close(&r.snapshot);

@@ -78,7 +78,8 @@ static int make_upper(struct store *s, int dir, const struct string_list *layers
     if (mkdirat(dir, "upper", 0755) < 0 || mkdirat(dir, "work", 0700) < 0 || mkdirat(dir, "root", 0700) < 0 ||
         (layers->n == 0 && mkdirat(dir, "lower", 0755) < 0))
         return error_set(err, errno, "make the container's directories");
-    if ((uid || gid) && fchownat(dir, "upper", uid, gid, AT_SYMLINK_NOFOLLOW) < 0 && geteuid() == 0)
+    /* a user's containers have their root directory from himself, who is root in them */
+    if ((uid || gid) && geteuid() == 0 && fchownat(dir, "upper", uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
         return error_set(err, errno, "give the root directory to user %u, group %u", uid, gid);
     return fchmodat(dir, "upper", mode, 0) < 0 ? error_set(err, errno, "set the root directory's mode") : 0;
 }

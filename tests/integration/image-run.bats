@@ -351,3 +351,27 @@ teardown()
     hull prune --all >/dev/null
     [ -z "$(ls -A "$DIR/store/layers")" ]
 }
+
+@test "without root: the image's users, what they wrote is removed, in the background too" {
+    need_unprivileged_user
+    mkdir "$DIR/user"
+    tar -C "$(rootfs_template)" -cf "$DIR/user/box.tar" .
+    chown -R "$UNPRIVILEGED" "$DIR/user"
+    user()
+    {
+        as_user HULL_STORE="$DIR/user/store" XDG_RUNTIME_DIR="$DIR/user" timeout 60 "$HULL" "$@" </dev/null
+    }
+    user import --quiet "$DIR/user/box.tar" box
+    run user run --rm --image box sh -c 'id -u; touch /f; chown 5:6 /f; stat -c %u:%g /f; grep -c userxattr /proc/self/mountinfo'
+    exits 0
+    output_is $'0\n5:6\n1'
+    user run -d --name one --image box -u user sh -c 'touch /tmp/mine; echo out; sleep 100'
+    user run -d --name two --image box sh -c 'exit 3'
+    run user wait two
+    output_is 3
+    run user exec one id -u
+    exits 0
+    run user rm --force one two
+    exits 0
+    [ -z "$(ls -A "$DIR/user/store/containers")" ]
+}

@@ -37,7 +37,8 @@ static const char *digest(const char *digits)
 {
     char *d = arena_printf(&a, "sha256:%064d", 0);
 
-    memcpy(d + 7, digits, strlen(digits));
+    for (size_t i = 0; digits[i]; i++)
+        d[7 + i] = digits[i];
     return d;
 }
 
