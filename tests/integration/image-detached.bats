@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2016 # scripts for the shell inside
 # Detached containers from images: their monitor, logs, attach, wait, stop, rm, list --all; and what kill -9 leaves.
 
 load helpers
@@ -78,6 +79,7 @@ PYTHON
     run --separate-stderr hull logs "${id:0:10}"
     exits 0
     output_is $'out\nhalf'
+    # shellcheck disable=SC2154
     [ "$stderr" = err ]
     run hull list --all
     says "exited (5)"
@@ -96,7 +98,7 @@ PYTHON
     local monitor
     monitor=$(monitor_of small)
     [ "$(awk '/^Rss:/ {print $2}' "/proc/$monitor/smaps_rollup")" -lt 1024 ]
-    [ "$(ls "/proc/$monitor/task" | wc -l)" = 1 ]
+    [ "$(awk '/^Threads:/ {print $2}' "/proc/$monitor/status")" = 1 ]
     kill -9 "$(pid_of small)"
     run hull wait small
     output_is 137
@@ -216,7 +218,7 @@ PYTHON
 
 @test "attach: a client that does not read does not hold the container up" {
     detach busy sh -c 'while [ ! -e /go ]; do sleep 0.05; done; head -c 5000000 /dev/zero | tr "\0" x; echo done'
-    "$HULL" --root "$STATE" attach --no-stdin busy </dev/null 3>&- 4>&- | sleep 30 &
+    "$HULL" --root "$STATE" attach --no-stdin busy </dev/null 3>&- 4>&- > >(exec sleep 30) &
     sleep 0.3
     hull exec busy touch /go
     run timeout 15 "$HULL" --root "$STATE" wait busy

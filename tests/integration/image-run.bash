@@ -60,7 +60,7 @@ image_teardown()
     local left=
     if [ -d "${DIR-}/store/containers" ]; then
         hull rm --force --all >/dev/null 2>&1 || true
-        left=$(ls -A "$DIR/store/containers" "$DIR/store/tmp" | grep -v ':$' | grep -v '^lock-' | grep .) || true
+        left=$(find "$DIR/store/containers" "$DIR/store/tmp" -mindepth 1 -maxdepth 1 ! -name 'lock-*')
     fi
     leave_nothing
     [ -z "$left" ] || {

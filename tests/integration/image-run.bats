@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2016 # scripts for the shell inside
 # run --image in the foreground: what an image's configuration and the options make of a container.
 
 load helpers
@@ -83,7 +84,8 @@ teardown()
 
 @test "the host sees nothing of the overlay while it is mounted" {
     hull run -d --image box --name seen sleep 100 </dev/null
-    ! grep -F "$DIR/" /proc/self/mountinfo
+    run grep -F "$DIR/" /proc/self/mountinfo
+    exits 1
     [ -z "$(ls -A "$DIR/store/containers/seen/root")" ]
     hull rm --force seen
 }
