@@ -4,7 +4,8 @@
 
 load helpers
 
-COMMANDS='attach check create delete events exec features kill list logs pause ps resume rm run spec start state stats stop update wait'
+COMMANDS='attach check create delete events exec features kill list logs pause ps resume rm run spec start state stats stop update wait
+    diff history images import inspect load login logout mount prune pull push rmi save tag umount unpack'
 
 # hull without this file's --root: for what stands before the command.
 bare()
