@@ -212,17 +212,14 @@ static int set_string(struct overlay *o, const char *key, const char *value)
     return fsconfig(o->fs, FSCONFIG_SET_STRING, key, value, 0);
 }
 
-/* Its name for who does not take the descriptor itself. */
-static const char *name_of(struct overlay *o, int fd)
-{
-    return arena_printf(o->arena, "/proc/self/fd/%d", fd);
-}
-
+/* Linux 6.13 takes the descriptor itself, others its name. */
 static int set_directory(struct overlay *o, const char *key, int fd)
 {
     if (fsconfig(o->fs, FSCONFIG_SET_FD, key, NULL, fd) == 0)
         return 0;
-    return errno == EINVAL ? set_string(o, key, name_of(o, fd)) : -1;
+    return errno == EINVAL || errno == EOPNOTSUPP
+               ? set_string(o, key, arena_printf(o->arena, "/proc/self/fd/%d", fd))
+               : -1;
 }
 
 /* Before 6.5 there is one string for all of them, taken when the file system is made: the working directory is
@@ -241,14 +238,19 @@ static int set_lower_at_once(struct overlay *o, struct error *err)
     return 0;
 }
 
+/* Before 6.5 overlayfs has the old interface, which takes every name, and no descriptor. */
+static bool is_legacy(const struct overlay *o)
+{
+    return fsconfig(o->fs, FSCONFIG_SET_FD, "source", NULL, o->lower[0]) < 0 && errno == EOPNOTSUPP;
+}
+
 static int set_lower(struct overlay *o, struct error *err)
 {
-    for (size_t i = 0; i < o->n; i++) {
-        if (set_directory(o, "lowerdir+", o->lower[i]) == 0)
-            continue;
-        return i == 0 && errno == EINVAL ? set_lower_at_once(o, err)
-                                         : error_set(err, errno, "overlayfs: layer %zu", o->n - 1 - i);
-    }
+    if (is_legacy(o))
+        return set_lower_at_once(o, err);
+    for (size_t i = 0; i < o->n; i++)
+        if (set_directory(o, "lowerdir+", o->lower[i]) < 0)
+            return error_set(err, errno, "overlayfs: layer %zu", o->n - 1 - i);
     return 0;
 }
 
