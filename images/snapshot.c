@@ -165,8 +165,7 @@ int snapshot_ids(const struct store *s, struct string_list *ids, struct error *e
 
 int snapshot_exit_read(const struct snapshot *c, struct snapshot_exit *out, struct error *err)
 {
-    char text[EXIT_MAX + 1];
-    unsigned long long seconds;
+    char text[EXIT_MAX + 1], *end;
 
     *out = (struct snapshot_exit){0};
     if (c->exit < 0)
@@ -178,8 +177,9 @@ int snapshot_exit_read(const struct snapshot *c, struct snapshot_exit *out, stru
     if (n < 0)
         return error_set(err, errno, "container %s: read how it ended", c->id);
     text[n] = '\0';
-    out->known = sscanf(text, "%d %llu", &out->status, &seconds) == 2;
-    out->finished = out->known ? (int64_t)seconds : 0;
+    out->status = (int)strtol(text, &end, 10);
+    out->known = end > text && *end == ' ';
+    out->finished = out->known ? strtoll(end, NULL, 10) : 0;
     return 0;
 }
 
