@@ -47,6 +47,7 @@ layer_trees()
     echo new >"$base/2/opt/opaque/new"
     head -c 2000000 /dev/urandom >"$base/2/usr/lib/random"
     touch -d '2001-02-03 04:05:06.789' "$base/2/usr/lib/random"
+    chown 5:6 "$base/3/srv"
     for ((i = 0; i < 200; i++)); do
         echo "$i" >"$base/3/srv/file$i"
         ln "$base/3/srv/file$i" "$base/3/srv/link$i"

@@ -429,3 +429,23 @@ new"
     hull save -o "$DIR/changed.tar" changed:1
     skopeo inspect --config "docker-archive:$DIR/changed.tar" >/dev/null
 }
+
+@test "unpack without root: a bundle for that user" {
+    need_unprivileged_user
+    mkdir "$DIR/user"
+    chown "$UNPRIVILEGED" "$DIR/user"
+    chmod -R a+rX "$BATS_RUN_TMPDIR"
+    rootless=(as_user env "HOME=$DIR/user" "XDG_RUNTIME_DIR=$DIR/user" "$HULL")
+    "${rootless[@]}" load -q -i "$LAYOUT" a:1 </dev/null
+    run "${rootless[@]}" mount a:1
+    exits 1
+    says "hull unpack"
+    "${rootless[@]}" unpack a:1 "$DIR/user/bundle"
+    jq '.process.terminal = false | .process.args = ["/bin/busybox", "stat", "-c", "%u:%g", "/srv", "/etc/passwd"]' \
+        "$DIR/user/bundle/config.json" >"$DIR/edited"
+    cat "$DIR/edited" >"$DIR/user/bundle/config.json"
+    run "${rootless[@]}" run --bundle "$DIR/user/bundle" "$ID" </dev/null
+    exits 0
+    output_is "5:6
+0:0"
+}
