@@ -26,8 +26,9 @@
 #include "base/procfs.h"
 #include "base/syscalls.h"
 #include "images/store_private.h"
+#include "namespaces/mount_fd.h"
 
-enum { LAYER_JSON_MAX = 64 << 10, EXIT_MAX = 64, NAMES_MAX = 255 /* of a string for fsconfig(2) */ };
+enum { LAYER_JSON_MAX = 64 << 10, EXIT_MAX = 64 };
 
 /* --- the directory ------------------------------------------------------------------------------------------------- */
 
@@ -202,8 +203,9 @@ struct overlay {
     struct arena *arena;
     int store,
         container; /* their directories, as this mount namespace has them: the caller's are of another one */
-    int fs;        /* fsopen(2)'s */
-    int *lower;    /* the top first */
+    int upper, work;
+    int fs;     /* fsopen(2)'s */
+    int *lower; /* the top first */
     size_t n;
 };
 
@@ -222,22 +224,6 @@ static int set_directory(struct overlay *o, const char *key, int fd)
                : -1;
 }
 
-/* Before 6.5 there is one string for all of them, taken when the file system is made: the working directory is
- * /proc/self/fd, and the names are numbers. */
-static int set_lower_at_once(struct overlay *o, struct error *err)
-{
-    struct buffer names = {.arena = o->arena};
-
-    for (size_t i = 0; i < o->n; i++)
-        buffer_printf(&names, "%s%d", i ? ":" : "", o->lower[i]);
-    if (names.length > NAMES_MAX)
-        return error_set(err, 0, "%zu layers are too many for this kernel: it needs Linux 6.5", o->n);
-    _cleanup_(fd_closep) int fds = procfs_open("self/fd", O_PATH | O_DIRECTORY);
-    if (fds < 0 || fchdir(fds) < 0 || set_string(o, "lowerdir", names.data) < 0)
-        return error_set(err, errno, "overlayfs: lowerdir");
-    return 0;
-}
-
 /* Before 6.5 overlayfs has the old interface, which takes every name, and no descriptor. */
 static bool is_legacy(const struct overlay *o)
 {
@@ -246,21 +232,44 @@ static bool is_legacy(const struct overlay *o)
 
 static int set_lower(struct overlay *o, struct error *err)
 {
-    if (is_legacy(o))
-        return set_lower_at_once(o, err);
     for (size_t i = 0; i < o->n; i++)
         if (set_directory(o, "lowerdir+", o->lower[i]) < 0)
             return error_set(err, errno, "overlayfs: layer %zu", o->n - 1 - i);
     return 0;
 }
 
+static const char *const safe[][2] = {{"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}};
+
 /* Where they are off anyway, older kernels may not know the names. */
 static void set_safe(struct overlay *o)
 {
-    static const char *const off[][2] = {{"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}};
+    for (size_t i = 0; i < ARRAY_SIZE(safe); i++)
+        (void)!set_string(o, safe[i][0], safe[i][1]);
+}
 
-    for (size_t i = 0; i < ARRAY_SIZE(off); i++)
-        (void)!set_string(o, off[i][0], off[i][1]);
+/* mount(2) as it always was: a page of options, in which the directories are numbers below /proc/self/fd (the working
+ * directory that mount_on_fd() has), so that 500 layers fit. */
+static int mount_legacy(struct overlay *o, bool throw_away, struct error *err)
+{
+    struct buffer b = {.arena = o->arena};
+    _cleanup_(fd_closep) int root =
+        openat(o->container, "root", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (root < 0)
+        return error_set(err, errno, "open %s/root", o->m->snapshot->path);
+    buffer_printf(&b, "upperdir=%d,workdir=%d", o->upper, o->work);
+    for (size_t i = 0; i < o->n; i++)
+        buffer_printf(&b, "%s%d", i ? ":" : ",lowerdir=", o->lower[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(safe); i++)
+        buffer_printf(&b, ",%s=%s", safe[i][0], safe[i][1]);
+    buffer_printf(&b, "%s%s", o->m->user_namespace ? ",userxattr" : "", throw_away ? ",volatile" : "");
+    if (mount_on_fd("overlay", root, "overlay", 0, b.data) == 0)
+        return 0;
+    int code = errno;
+    /* "volatile" is for Linux 5.10 */
+    return throw_away && code == EINVAL
+               ? mount_legacy(o, false, err)
+               : error_set(err, code, "mount overlayfs on %s/root", o->m->snapshot->path);
 }
 
 /* The kernel's own words for why, which wait in the context: "e overlay: ...". */
@@ -272,36 +281,36 @@ static const char *kernel_says(struct overlay *o)
     return n > 2 ? arena_printf(o->arena, " (%.*s)", (int)n - 2, text + 2) : "";
 }
 
-/* #syscalls: fsopen fsconfig fsmount move_mount */
-static int make_overlay(struct overlay *o, bool throw_away, struct error *err)
+static int attach(const struct overlay *o, struct error *err)
 {
-    _cleanup_(fd_closep) int upper =
-        openat(o->container, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    _cleanup_(fd_closep) int work =
-        openat(o->container, "work", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    _cleanup_(fd_closep) int mount = fsmount(o->fs, FSMOUNT_CLOEXEC, 0);
 
-    if (upper < 0 || work < 0)
-        return error_set(err, errno, "open the container's directories");
-    fd_closep(&o->fs);
+    if (mount < 0 || move_mount(mount, "", o->container, "root", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return error_set(err, errno, "mount overlayfs on %s/root", o->m->snapshot->path);
+    return 0;
+}
+
+/* #syscalls: fsopen fsconfig fsmount move_mount mount */
+static int mount_overlay(struct overlay *o, bool throw_away, struct error *err)
+{
     o->fs = fsopen("overlay", FSOPEN_CLOEXEC);
     if (o->fs < 0)
         return error_set(err, errno, "overlayfs%s", errno == ENODEV ? " (modprobe overlay)" : "");
+    if (is_legacy(o))
+        return mount_legacy(o, throw_away, err);
     (void)!set_string(o, "source", "overlay");
     if (set_lower(o, err) < 0)
         return -1;
-    if (set_directory(o, "upperdir", upper) < 0 || set_directory(o, "workdir", work) < 0)
+    if (set_directory(o, "upperdir", o->upper) < 0 || set_directory(o, "workdir", o->work) < 0)
         return error_set(err, errno, "overlayfs: upperdir and workdir");
     set_safe(o);
-    if (o->m->user_namespace && fsconfig(o->fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0)
-        return error_set(err, errno, "overlayfs: userxattr (Linux 5.11)");
-    if (throw_away)
-        (void)!fsconfig(o->fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0);
-    if (fsconfig(o->fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
-        return 0;
-    int code = errno;
-    /* "volatile" is for Linux 5.10, whose predecessors say so only here */
-    return throw_away && code == EINVAL ? make_overlay(o, false, err)
-                                        : error_set(err, code, "mount overlayfs%s", kernel_says(o));
+    if ((o->m->user_namespace && fsconfig(o->fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0) ||
+        (throw_away && fsconfig(o->fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0) ||
+        fsconfig(o->fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) {
+        int code = errno;
+        return error_set(err, code, "mount overlayfs%s", kernel_says(o));
+    }
+    return attach(o, err);
 }
 
 static int open_directories(struct overlay *o, struct error *err)
@@ -310,7 +319,13 @@ static int open_directories(struct overlay *o, struct error *err)
     o->container = o->store < 0 ? -1
                                 : openat(o->store, container_path(o->m->store, o->m->snapshot->id),
                                          O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    return o->container < 0 ? error_set(err, errno, "open %s", o->m->snapshot->path) : 0;
+    if (o->container < 0)
+        return error_set(err, errno, "open %s", o->m->snapshot->path);
+    o->upper = openat(o->container, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    o->work = openat(o->container, "work", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return o->upper < 0 || o->work < 0
+               ? error_set(err, errno, "open upper and work of %s", o->m->snapshot->path)
+               : 0;
 }
 
 static int open_lower(struct overlay *o, struct error *err)
@@ -331,34 +346,21 @@ static int open_lower(struct overlay *o, struct error *err)
     return 0;
 }
 
-static int attach(const struct overlay *o, struct error *err)
-{
-    _cleanup_(fd_closep) int mount = fsmount(o->fs, FSMOUNT_CLOEXEC, 0);
-
-    if (mount < 0 || move_mount(mount, "", o->container, "root", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-        return error_set(err, errno, "mount overlayfs on %s/root", o->m->snapshot->path);
-    return 0;
-}
-
 int snapshot_mount(const struct snapshot_mount *m, struct error *err)
 {
-    struct overlay o = {.m = m, .arena = m->store->arena, .store = -1, .container = -1, .fs = -1};
-    _cleanup_(fd_closep) int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct overlay o = {
+        .m = m, .arena = m->store->arena, .store = -1, .container = -1, .upper = -1, .work = -1, .fs = -1};
+    int *const fds[] = {&o.store, &o.container, &o.upper, &o.work, &o.fs};
     int rc = open_directories(&o, err);
 
     if (rc == 0)
         rc = open_lower(&o, err);
     if (rc == 0)
-        rc = make_overlay(&o, m->throw_away, err);
-    if (rc == 0)
-        rc = attach(&o, err);
-    fd_closep(&o.fs);
-    fd_closep(&o.store);
-    fd_closep(&o.container);
+        rc = mount_overlay(&o, m->throw_away, err);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        fd_closep(fds[i]);
     for (size_t i = 0; o.lower && i < o.n; i++)
         if (o.lower[i] > 0)
             fd_closep(&o.lower[i]);
-    if (cwd >= 0 && fchdir(cwd) < 0 && rc == 0)
-        rc = error_set(err, errno, "go back to the working directory");
     return rc;
 }

@@ -377,3 +377,28 @@ teardown()
     exits 0
     [ -z "$(ls -A "$DIR/user/store/containers")" ]
 }
+
+@test "an image of 120 layers, the topmost first" {
+    local stack key i
+    stack=$(ls -d "$DIR"/store/stacks/*)
+    for ((i = 1; i < 120; i++)); do
+        key=$(printf '%064d' "$i")
+        mkdir -p "$DIR/store/layers/$key/tree"
+        echo '{}' >"$DIR/store/layers/$key/layer.json"
+        echo "$i" >"$DIR/store/layers/$key/tree/top"
+        echo "$i" >"$DIR/store/layers/$key/tree/only$i"
+        echo "$key" >>"$stack"
+    done
+    run_image --rm sh -c 'cat /top /only1 /only119'
+    exits 0
+    output_is $'119\n1\n119'
+}
+
+@test "the root directory's owner and mode come from the topmost layer that describes it" {
+    local layer
+    layer=$(ls -d "$DIR"/store/layers/*)
+    jq -c '.root = {mode: 488, uid: 7, gid: 8}' "$layer/layer.json" >"$DIR/layer.json"
+    cat "$DIR/layer.json" >"$layer/layer.json"
+    run_image --rm --cap-add dac_read_search stat -c '%a %u:%g' /
+    output_is '750 7:8'
+}

@@ -1,0 +1,42 @@
+#!/usr/bin/env bats
+# Containers from images in virtual machines: needs what sandbox.bats needs (VMX or SVM, a kernel for guests; GUEST_KERNEL is
+# its file), and hull-images.
+
+load helpers
+load image-run
+
+setup()
+{
+    need_root
+    grep -qwE 'vmx|svm' /proc/cpuinfo || skip "neither VMX nor SVM here: the lab has it"
+    modprobe -q kvm_intel 2>/dev/null || modprobe -q kvm_amd 2>/dev/null || true
+    [ -c /dev/kvm ] || skip "no /dev/kvm"
+    "${HULL%/*}/hull-images" --help >/dev/null 2>&1 || skip "hull-images does not run here"
+    image_setup '{"Env": ["PATH=/bin"]}'
+    KERNEL=(${GUEST_KERNEL:+--kernel "$GUEST_KERNEL"})
+}
+
+teardown()
+{
+    [ -z "${DIR-}" ] || image_teardown
+}
+
+@test "run --image --isolation=vm: its own kernel, a root to write to, files of its own, exit status; nothing is left" {
+    run timeout 150 "$HULL" --root "$STATE" run --rm --isolation vm --memory 128m "${KERNEL[@]}" --image box \
+        sh -c 'cat /proc/sys/kernel/random/boot_id; hostname; cat /etc/hostname; echo x >/new && cat /new; exit 5' </dev/null 3>&- 4>&-
+    exits 5
+    says_not "$(cat /proc/sys/kernel/random/boot_id)"
+    [ "${lines[1]}" = "${lines[2]}" ]
+    [ "${lines[3]}" = x ]
+    [ -z "$(containers_left)" ]
+}
+
+@test "a detached one: log, wait, rm" {
+    hull run -d --name machine --isolation vm --memory 128m "${KERNEL[@]}" --image box sh -c 'echo from inside; exit 6' </dev/null
+    run timeout 150 "$HULL" --root "$STATE" wait machine
+    output_is 6
+    run hull logs machine
+    output_is "from inside"
+    run hull rm machine
+    exits 0
+}
