@@ -79,6 +79,24 @@ static const char *find_place(int tree, const struct spec *user, size_t i, int *
     return destination;
 }
 
+static bool ends_in_slash(const char *path)
+{
+    return path[strlen(path) - 1] == '/';
+}
+
+/* A tmpfs takes over its mount point's mode, and is everybody's where that has to be made: so this one is. */
+static int make_tmpfs_point(int place, const char *path, struct error *err)
+{
+    _cleanup_(fd_closep) int parent = -1;
+    const char *name;
+
+    if (path_open_parent(place, path, 0755, &parent, &name, err) < 0)
+        return -1;
+    return mkdirat(parent, name, 01777) < 0 && errno != EEXIST
+               ? error_set(err, errno, "make directory %s", path)
+               : 0;
+}
+
 static int make_mount_point(int tree, const struct spec *user, size_t i, struct error *err)
 {
     _cleanup_(fd_closep) int place = -1, made = -1, source = -1;
@@ -93,6 +111,8 @@ static int make_mount_point(int tree, const struct spec *user, size_t i, struct 
         source = open_volume(tree, user, i);
     if (source >= 0 && fstat(source, &st) == 0 && !S_ISDIR(st.st_mode))
         return path_mkfile(place, path, 0755, &made, err);
+    if (user->mounts[i].type && !strcmp(user->mounts[i].type, "tmpfs") && !ends_in_slash(path))
+        return make_tmpfs_point(place, path, err);
     return path_mkdirs(place, path, 0755, &made, err);
 }
 

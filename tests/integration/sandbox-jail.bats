@@ -72,12 +72,15 @@ lines()
     echo x >"$DIR/file"
     rmdir "$BUNDLE/rootfs/proc"
     config --arg f "$DIR/file" '.root.readonly = true | .process.cwd = "/made/cwd"
-        | .mounts += [{destination: "/etc/made", type: "bind", source: $f, options: ["bind"]}]'
+        | .mounts += [{destination: "/etc/made", type: "bind", source: $f, options: ["bind"]},
+                      {destination: "/deep/scratch", type: "tmpfs"}]'
     run_container
     exits 0
     says "write rootfs/written EROFS"
     says "write volumes/0/written ok"
     [ -d "$BUNDLE/rootfs/proc" ] && [ -d "$BUNDLE/rootfs/one" ] && [ -d "$BUNDLE/rootfs/made/cwd" ] && [ -f "$BUNDLE/rootfs/etc/made" ]
+    # A tmpfs is everybody's, as where its mount point is made for it.
+    [ "$(stat -c %a "$BUNDLE/rootfs/deep")" = 755 ] && [ "$(stat -c %a "$BUNDLE/rootfs/deep/scratch")" = 1777 ]
     # What lies in another mount is made there.
     [ -z "$(ls "$BUNDLE/rootfs/dev")" ]
 }
