@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Containers from images in virtual machines: needs what sandbox.bats needs (VMX or SVM, a kernel for guests; GUEST_KERNEL is
-# its file), and hull-images.
+# its file).
 
 load helpers
 load image-run
@@ -11,8 +11,7 @@ setup()
     grep -qwE 'vmx|svm' /proc/cpuinfo || skip "neither VMX nor SVM here: the lab has it"
     modprobe -q kvm_intel 2>/dev/null || modprobe -q kvm_amd 2>/dev/null || true
     [ -c /dev/kvm ] || skip "no /dev/kvm"
-    "${HULL%/*}/hull-images" --help >/dev/null 2>&1 || skip "hull-images does not run here"
-    image_setup '{"Env": ["PATH=/bin"]}'
+    image_setup by-hand
     KERNEL=(${GUEST_KERNEL:+--kernel "$GUEST_KERNEL"})
 }
 
