@@ -59,30 +59,42 @@ Test(sandbox_console, what_is_said_comes_out)
 }
 
 /* Kata 7903: a console that nobody reads. */
+/* How many bytes the notices in the output say were lost. */
+static uint64_t told(const char *text, size_t length)
+{
+    static const char notice[] = "\n[hull-vmm: ";
+    uint64_t sum = 0;
+
+    for (const char *p = text, *end = text + length;
+         (p = memmem(p, (size_t)(end - p), notice, strlen(notice)));) {
+        p += strlen(notice);
+        sum += strtoull(p, NULL, 10);
+    }
+    return sum;
+}
+
 Test(sandbox_console, a_slow_reader_loses_and_is_told)
 {
     static char block[BLOCK], text[1 << 20];
-    size_t got = 0;
-    memset(block, 'x', sizeof(block));
+    size_t got = 0, came = 0;
+    memset(block, '~', sizeof(block)); /* no notice has that */
     for (int i = 0; i < 20; i++)
         say(block, sizeof(block));
-    cr_expect_gt(c.lost, 0);
     while (!console_drained(&c)) {
         ssize_t n = read(out[0], text + got, sizeof(text) - got);
         cr_assert_gt(n, 0);
         got += (size_t)n;
     }
-    uint64_t lost = c.lost;
     say("the end", 7);
     while (!memmem(text, got, "the end", 7)) {
         ssize_t n = read(out[0], text + got, sizeof(text) - got);
         cr_assert_gt(n, 0);
         got += (size_t)n;
     }
-    char *notice = memmem(text, got, "\n[hull-vmm: ", 12);
-    cr_assert_not_null(notice);
-    cr_expect_eq(strtoull(notice + 12, NULL, 10), lost);
-    cr_expect_eq((size_t)(notice - text) + lost, 20 * BLOCK, "what is not lost is there");
+    for (size_t i = 0; i < got; i++)
+        came += text[i] == '~';
+    cr_expect_gt(told(text, got), 0);
+    cr_expect_eq(came + told(text, got), 20 * BLOCK, "what is not lost is there");
 }
 
 Test(sandbox_console, nobody_reads_any_more)
