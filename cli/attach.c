@@ -1,5 +1,5 @@
 /*
- * attach: the terminal or the streams of a detached container, by the socket of its monitor (monitor/monitor.h). Ends with the
+ * attach: the terminal or the streams of a detached container, by the socket of its monitor (runtime/monitor/monitor.h). Ends with the
  * container, whose exit status is attach's; or by the detach keys, typed at a terminal, which leave it running.
  */
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "base/socket.h"
 #include "cli/keeper.h"
-#include "monitor/monitor.h"
+#include "runtime/monitor/monitor.h"
 
 enum { KEYS_MAX = 8, CTRL = 0x1f };
 

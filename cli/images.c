@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "base/helper.h"
+#include "cli/images/names.h"
 #include "cli/options.h"
-#include "images/commands/names.h"
 
 #define ROW(name, summary) {#name, summary},
 const struct image_command image_commands[] = {IMAGE_COMMANDS(ROW){0}};

@@ -14,8 +14,8 @@
 #include "base/file.h"
 #include "base/helper.h"
 #include "base/json.h"
-#include "monitor/monitor.h"
 #include "namespaces/subids.h"
+#include "runtime/monitor/monitor.h"
 
 enum { RECORD_MAX = 1 << 20, POLL_MS = 10, KILL_TIMEOUT_MS = 10000 };
 

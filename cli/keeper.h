@@ -1,6 +1,6 @@
 /*
  * Containers from images beyond their run: what the commands logs, attach, wait, stop, rm and `list --all` share, and the
- * hand-over of a detached one to hull-monitor (monitor/monitor.h).
+ * hand-over of a detached one to hull-monitor (runtime/monitor/monitor.h).
  */
 #pragma once
 

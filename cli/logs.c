@@ -1,5 +1,5 @@
 /*
- * logs: what a detached container printed, from the log that its monitor keeps (monitor/monitor.h has its form), each line
+ * logs: what a detached container printed, from the log that its monitor keeps (runtime/monitor/monitor.h has its form), each line
  * to the stream that it was printed to. With --follow until the container has ended. A line that is only half there is read
  * again when more has come.
  */
