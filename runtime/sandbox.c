@@ -129,7 +129,7 @@ int sandbox_plan(const struct runtime *rt, const struct create_options *o, const
                                   .id = o->id}};
     if (check_options(o, err) < 0 || sandbox_check_spec(rt->arena, user, bundle, err) < 0 ||
         sandbox_size(user, &s->vmm.memory, &s->vmm.cpus, err) < 0 ||
-        open_program(rt->arena, &s->program, err) < 0)
+        sandbox_cpu_mask(user, &s->vmm.cpu_mask, err) < 0 || open_program(rt->arena, &s->program, err) < 0)
         return -1;
     s->vmm.kvm = kvm_open(err);
     if (s->vmm.kvm < 0 || open_kernel(rt->arena, s, o->kernel, err) < 0 ||

@@ -50,6 +50,8 @@ int sandbox_check_spec(struct arena *a, const struct spec *user, const char *bun
 struct spec *sandbox_host_spec(struct arena *a, const struct sandbox *s, const char *place);
 /** Memory (bytes) and CPUs of the guest: annotations, then vm.hwConfig, then linux.resources. */
 int sandbox_size(const struct spec *user, uint64_t *memory, unsigned *cpus, struct error *err);
+/** The CPU features that the guest shall not see, by a name that hull-vmm knows (sandbox/vmm/cpuid.h); NULL: all it may. */
+int sandbox_cpu_mask(const struct spec *user, const char **mask, struct error *err);
 
 /* sandbox_init.c: in init */
 

@@ -269,8 +269,11 @@ static unsigned usual_cpus(const struct spec_resources_cpu *cpu)
     return (unsigned)(n < 1 ? 1 : n > most ? most : n);
 }
 
+enum { CPU_MASK_MAX = 32 };
+
 #define MEMORY_ANNOTATION SANDBOX_ANNOTATIONS "memory"
 #define CPUS_ANNOTATION   SANDBOX_ANNOTATIONS "cpus"
+#define MASK_ANNOTATION   SANDBOX_ANNOTATIONS "cpu-mask"
 
 static int choose_cpus(const struct spec *s, unsigned *cpus, struct error *err)
 {
@@ -329,6 +332,19 @@ int sandbox_size(const struct spec *user, uint64_t *memory, unsigned *cpus, stru
         return -1;
     *memory = (*memory + SANDBOX_MEMORY_ALIGNMENT - 1) / SANDBOX_MEMORY_ALIGNMENT * SANDBOX_MEMORY_ALIGNMENT;
     return 0;
+}
+
+int sandbox_cpu_mask(const struct spec *user, const char **mask, struct error *err)
+{
+    const char *text = annotation(user, MASK_ANNOTATION);
+
+    *mask = text;
+    if (!text || (*text && strlen(text) <= CPU_MASK_MAX &&
+                  strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(text)))
+        return 0;
+    return error_set(
+        err, 0, "annotations[\"" MASK_ANNOTATION "\"]: %.64s: must be the name of a CPU mask, as x86-64-v2",
+        *text ? text : "nothing");
 }
 
 /* --- the host's half ----------------------------------------------------------------------------------------------- */

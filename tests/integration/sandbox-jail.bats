@@ -271,6 +271,12 @@ $BUNDLE/rootfs" ]
     sized '.linux.resources.cpu = {cpus: "0"}' 64 1
     sized '.vm.hwConfig = {vcpus: 3, memory: 134217728}' 128 3
     sized '.annotations = {"org.hull.vm.memory": "512m", "org.hull.vm.cpus": "4"}' 512 4
+    config '.annotations["org.hull.vm.cpu-mask"] = "x86-64-v2"'
+    run_container
+    says "argument --cpu-mask=x86-64-v2"
+    config '.annotations["org.hull.vm.cpu-mask"] = "--fifo=0 x"'
+    refused 'annotations["org.hull.vm.cpu-mask"]: --fifo=0 x: must be the name of a CPU mask'
+    config 'del(.annotations["org.hull.vm.cpu-mask"])'
     config '.annotations["org.hull.vm.memory"] = "1m"'
     refused 'annotations["org.hull.vm.memory"]: must be from 64 MiB'
     config 'del(.annotations) | .vm.hwConfig = {memory: 512}'
