@@ -17,7 +17,8 @@ static bool note_send(void *context, enum agent_type type, const struct iovec *v
     if (no_room)
         return false;
     for (size_t i = 0; i < n; i++) {
-        memcpy(payload + length, v[i].iov_base, v[i].iov_len);
+        if (v[i].iov_len > 0) /* memcpy() wants an address even for nothing */
+            memcpy(payload + length, v[i].iov_base, v[i].iov_len);
         length += v[i].iov_len;
     }
     size_t at = strlen(said);

@@ -141,7 +141,11 @@ Test(jail, debug_says_which_call)
         confine(JAIL_VCPU, true);
         syscall(SYS_socket, 1, 1, 0);
     });
+#ifdef __SANITIZE_ADDRESS__
+    (void)status; /* its _exit() makes calls of its own, which are forbidden, too */
+#else
     cr_expect_eq(WEXITSTATUS(status), 128 + SIGSYS);
+#endif
     cr_expect_gt(read(pipe_fds[0], words, sizeof(words) - 1), 0);
     cr_expect_str_eq(words, "hull-vmm: forbidden in the vCPU thread: system call 41\n");
 }
