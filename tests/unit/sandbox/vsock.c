@@ -664,10 +664,12 @@ Test(sandbox_vsock, after_a_load_the_guest_is_told)
 static void *scribble(void *stop)
 {
     static const uint32_t lengths[] = {HEADER, HEADER + 10, 0, UINT32_MAX, 64};
+    struct vring_desc *const rings[] = {d.queues[0].desc,
+                                        d.queues[1].desc}; /* where they stay, through every reset */
     uint32_t state = 1;
     while (!__atomic_load_n((bool *)stop, __ATOMIC_ACQUIRE)) {
         state = state * 1664525 + 1013904223;
-        struct vring_desc *desc = &d.queues[state >> 30 & 1].desc[state >> 8 & 3];
+        struct vring_desc *desc = &rings[state >> 30 & 1][state >> 8 & 3];
         struct virtio_vsock_hdr *h = driver_at(&d, TX_AT);
         __atomic_store_n(&desc->len, lengths[(state >> 16) % ARRAY_SIZE(lengths)], __ATOMIC_RELAXED);
         __atomic_store_n(&desc->next, (uint16_t)(state >> 12 & 3), __ATOMIC_RELAXED);
