@@ -39,8 +39,6 @@ TABLE(auth_table);
 int auth_decode(struct arena *a, const char *text, size_t length, const char *file, struct auth_file *out,
                 struct error *err)
 {
-    struct spec_complaints complaints = {.arena = a};
-    struct decoder decoder = {.arena = a, .text = text, .complaints = &complaints};
     struct json *json;
 
     *out = (struct auth_file){0};
@@ -50,8 +48,7 @@ int auth_decode(struct arena *a, const char *text, size_t length, const char *fi
         return -1;
     if (json->type != JSON_OBJECT)
         return error_set(err, 0, "%s: an object is expected: {\"auths\": {...}}", file);
-    decode_object(&decoder, NULL, json, &auth_table, out);
-    return complaints_to_error(&complaints, file, err);
+    return decode_document(a, json, text, &auth_table, file, out, err);
 }
 
 /* --- keys ---------------------------------------------------------------------------------------------------------- */

@@ -74,16 +74,6 @@ static const struct field docker_table_fields[] = {
 };
 TABLE(docker_table);
 
-static int decode(struct arena *a, const struct json *json, const char *text, const struct table *table,
-                  const char *what, void *out, struct error *err)
-{
-    struct spec_complaints complaints = {.arena = a};
-    struct decoder decoder = {.arena = a, .text = text, .complaints = &complaints};
-
-    decode_object(&decoder, NULL, json, table, out);
-    return complaints_to_error(&complaints, what, err);
-}
-
 /* --- the origin ---------------------------------------------------------------------------------------------------- */
 
 struct files_origin {
@@ -208,7 +198,7 @@ static int load_layout(const struct load *l, const struct image_files *files, st
 
     if (image_files_read(files, a, "index.json", &text, &length, err) < 0 ||
         json_parse(a, text, length, "index.json", &json, err) < 0 ||
-        decode(a, json, text, &index_table, "index.json", &index, err) < 0)
+        decode_document(a, json, text, &index_table, "index.json", &index, err) < 0)
         return -1;
     if (index.n == 0)
         return error_set(err, 0, "index.json: there is no image in it");
@@ -267,7 +257,7 @@ static int load_docker(const struct load *l, const struct image_files *files, st
 
         if (item->type != JSON_OBJECT)
             return error_set(err, 0, "manifest.json: [%zu] must be an object", out->n);
-        if (decode(a, item, text, &docker_table, "manifest.json", &image, err) < 0 ||
+        if (decode_document(a, item, text, &docker_table, "manifest.json", &image, err) < 0 ||
             load_docker_image(l, files, &image, &out->v[out->n], &out->names[out->n], err) < 0)
             return -1;
     }

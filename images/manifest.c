@@ -175,16 +175,6 @@ TABLE(config_table);
 
 /* --- documents ----------------------------------------------------------------------------------------------------- */
 
-static int decode(struct arena *a, const struct json *json, const char *text, const struct table *table,
-                  const char *what, void *out, struct error *err)
-{
-    struct spec_complaints complaints = {.arena = a};
-    struct decoder decoder = {.arena = a, .text = text, .complaints = &complaints};
-
-    decode_object(&decoder, NULL, json, table, out);
-    return complaints_to_error(&complaints, what, err);
-}
-
 /* What the document is: it says so itself, or the registry did, or (OCI allows to leave it out) its members tell. */
 static int find_kind(const struct json *json, const char *given, struct manifest *out, struct error *err)
 {
@@ -215,7 +205,8 @@ int manifest_parse(struct arena *a, const char *text, size_t length, const char 
 
     if (json_parse(a, text, length, "manifest", &json, err) < 0 || find_kind(json, media_type, out, err) < 0)
         return -1;
-    if (decode(a, json, text, out->is_index ? &index_table : &manifest_table, "manifest", out, err) < 0)
+    if (decode_document(a, json, text, out->is_index ? &index_table : &manifest_table, "manifest", out, err) <
+        0)
         return -1;
     if (!out->media_type)
         out->media_type = arena_strdup(a, media_type      ? media_type
@@ -232,7 +223,7 @@ int image_config_parse(struct arena *a, const char *text, size_t length, struct 
     *out = (struct image_config){0};
     if (json_parse(a, text, length, "image configuration", &json, err) < 0)
         return -1;
-    return decode(a, json, text, &config_table, "image configuration", out, err);
+    return decode_document(a, json, text, &config_table, "image configuration", out, err);
 }
 
 /* --- platforms ----------------------------------------------------------------------------------------------------- */

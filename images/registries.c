@@ -235,14 +235,10 @@ struct registries *registries_new(struct arena *a)
 int registries_add(struct registries *r, const char *text, size_t length, const char *file, struct error *err)
 {
     struct document doc = {0};
-    struct spec_complaints complaints = {.arena = r->arena};
-    struct decoder decoder = {.arena = r->arena, .text = text, .complaints = &complaints};
     struct json *json;
 
-    if (toml_parse(r->arena, text, length, file, &json, err) < 0)
-        return -1;
-    decode_object(&decoder, NULL, json, &document_table, &doc);
-    if (complaints_to_error(&complaints, file, err) < 0)
+    if (toml_parse(r->arena, text, length, file, &json, err) < 0 ||
+        decode_document(r->arena, json, text, &document_table, file, &doc, err) < 0)
         return -1;
     r->file = file;
     if (doc.has_search)

@@ -290,3 +290,13 @@ void decode_object(struct decoder *d, const struct place *at, const struct json 
     if (t->done)
         t->done(d, at, json, object);
 }
+
+int decode_document(struct arena *a, const struct json *json, const char *text, const struct table *table,
+                    const char *name, void *out, struct error *err)
+{
+    struct spec_complaints complaints = {.arena = a};
+    struct decoder decoder = {.arena = a, .text = text, .complaints = &complaints};
+
+    decode_object(&decoder, NULL, json, table, out);
+    return complaints_to_error(&complaints, name, err);
+}

@@ -101,6 +101,9 @@ struct table {
 
 void decode_object(struct decoder *d, const struct place *at, const struct json *json,
                    const struct table *table, void *object);
+/** A whole document that needs no validation beyond its table: all complaints as one error that begins with @name. */
+int decode_document(struct arena *a, const struct json *json, const char *text, const struct table *table,
+                    const char *name, void *out, struct error *err);
 void decode_field(struct decoder *d, const struct place *at, const struct json *json,
                   const struct field *field, void *object);
 void complain_at(struct decoder *d, const struct place *at, const char *fmt, ...) _printf_(3, 4);

@@ -6,16 +6,7 @@ TOP=$(dirname "$TESTS")
 HULL=${HULL:-$TOP/build/hull}
 
 bats_require_minimum_version 1.5.0
-
-need_root()
-{
-    [ "$(id -u)" = 0 ] || skip "needs root"
-}
-
-need_tool()
-{
-    command -v "$1" >/dev/null || skip "$1 is not installed"
-}
+source "$TESTS/assertions.bash"
 
 make_rootfs()
 {
@@ -29,34 +20,6 @@ make_rootfs()
     printf 'root:x:0:\nuser:x:1000:\n' >"$1/etc/group"
 }
 
-wait_for()
-{
-    local i
-    for ((i = 0; i < 200; i++)); do
-        "$@" >/dev/null 2>&1 && return 0
-        sleep 0.05
-    done
-    echo "waited ten seconds in vain for: $*" >&2
-    return 1
-}
-
-exits()
-{
-    # shellcheck disable=SC2154
-    [ "$status" = "$1" ] || {
-        printf 'exit status %s, expected %s. Output:\n%s\n' "$status" "$1" "$output" >&2
-        return 1
-    }
-}
-
-says()
-{
-    [[ $output == *"$1"* ]] || {
-        printf 'expected "%s" in:\n%s\n' "$1" "$output" >&2
-        return 1
-    }
-}
-
 # Unmount whatever an engine left below $1 (vfs stores and shm), kill what still lives there, remove it.
 remove_tree()
 {
@@ -68,12 +31,4 @@ remove_tree()
         umount -l "$target" 2>/dev/null || true
     done
     rm -rf --one-file-system "$1"
-}
-
-says_not()
-{
-    [[ $output != *"$1"* ]] || {
-        printf 'did not expect "%s" in:\n%s\n' "$1" "$output" >&2
-        return 1
-    }
 }

@@ -13,6 +13,7 @@ HULL=${HULL:-$TOP/build/hull}
 UNPRIVILEGED=hulltest # the user of rootless tests, made on demand
 
 bats_require_minimum_version 1.5.0
+source "$TESTS/assertions.bash"
 
 setup()
 {
@@ -109,65 +110,9 @@ pid_of()
     hull state "${1:-$ID}" | jq -r .pid
 }
 
-# wait_for CONDITION...: until the command is true, for at most five seconds.
-wait_for()
-{
-    local i
-    for ((i = 0; i < 100; i++)); do
-        "$@" >/dev/null 2>&1 && return 0
-        sleep 0.05
-    done
-    echo "waited five seconds in vain for: $*" >&2
-    return 1
-}
-
 has_status()
 {
     [ "$(status_of)" = "$1" ]
-}
-
-# Assertions that show what was there instead.
-exits()
-{
-    # shellcheck disable=SC2154
-    [ "$status" = "$1" ] || {
-        printf 'exit status %s, expected %s. Output:\n%s\n' "$status" "$1" "$output" >&2
-        return 1
-    }
-}
-
-says()
-{
-    [[ $output == *"$1"* ]] || {
-        printf 'expected "%s" in:\n%s\n' "$1" "$output" >&2
-        return 1
-    }
-}
-
-says_not()
-{
-    [[ $output != *"$1"* ]] || {
-        printf 'did not expect "%s" in:\n%s\n' "$1" "$output" >&2
-        return 1
-    }
-}
-
-output_is()
-{
-    [ "$output" = "$1" ] || {
-        printf 'expected:\n%s\ngot:\n%s\n' "$1" "$output" >&2
-        return 1
-    }
-}
-
-need_root()
-{
-    [ "$(id -u)" = 0 ] || skip "needs root"
-}
-
-need_tool()
-{
-    command -v "$1" >/dev/null || skip "$1 is not installed"
 }
 
 # The unprivileged user with a range of subordinate ids.
