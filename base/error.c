@@ -57,7 +57,9 @@ int(error_wrap)(struct error *err, const char *fmt, ...)
     size_t length = clean_format(text, fmt, args);
     va_end(args);
 
-    snprintf(text + length, MESSAGE_SIZE - length, ": %s", err->message);
+    size_t room = MESSAGE_SIZE - length;
+    if ((size_t)snprintf(text + length, room, ": %s", err->message) >= room)
+        strcpy(text + MESSAGE_SIZE - sizeof("..."), "...");
     strcpy(err->message, text);
     return -1;
 }

@@ -6,6 +6,7 @@
 #include "runtime/check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
