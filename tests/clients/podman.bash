@@ -23,7 +23,7 @@ END
     cat >"$PODMAN/podman" <<END
 #!/bin/sh
 cd $PODMAN # here conmon leaves a file "oom" when there was cause
-CONTAINERS_CONF=$PODMAN/containers.conf exec timeout --foreground 60 podman --root $PODMAN/storage --runroot $PODMAN/run \\
+CONTAINERS_CONF=$PODMAN/containers.conf PODMAN_IGNORE_CGROUPSV1_WARNING=1 exec timeout --foreground 60 podman --root $PODMAN/storage --runroot $PODMAN/run \\
     --storage-driver vfs --events-backend file --cgroup-manager \${MANAGER:-cgroupfs} --runtime $HULL "\$@"
 END
     chmod +x "$PODMAN/podman"
