@@ -22,10 +22,11 @@
 #include "base/helper.h"
 #include "base/log.h"
 #include "base/timestamp.h"
+#include "cli/image_root.h"
 #include "cli/keeper.h"
 #include "images/snapshot.h"
 #include "images/store_private.h"
-#include "namespaces/subids.h"
+#include "namespaces/namespaces.h"
 
 enum { EXIT_OWN_FAILURE = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, ID_SHORT = 12 };
 
@@ -37,7 +38,8 @@ struct image_run {
     struct snapshot snapshot;
     struct stack trees;
     struct bundle bundle;
-    struct snapshot_mount mount;
+    struct image_userns userns;
+    struct image_root root;
 };
 
 /* --- the image ----------------------------------------------------------------------------------------------------- */
@@ -179,6 +181,21 @@ static void bind_own(struct bundle *b, const char *source, const char *destinati
         image_run_add_mount(b, destination, "bind", source, &(struct string_list){options, 2});
 }
 
+/* It belongs to the container's root. */
+static int write_own(const struct image_run *r, const char *name, const char *text, struct error *err)
+{
+    uint32_t uid, gid;
+
+    if (write_file(r, name, 0644, text, strlen(text), err) < 0)
+        return -1;
+    if (r->userns.kind == USERNS_HOST || !idmap_to_host(&r->bundle.uid_maps, 0, &uid) ||
+        !idmap_to_host(&r->bundle.gid_maps, 0, &gid))
+        return 0;
+    return fchownat(r->snapshot.dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0
+               ? error_set(err, errno, "give %s/%s to user %u", r->snapshot.path, name, uid)
+               : 0;
+}
+
 /* Files of /etc that are the container's, not the image's: its names, and where to ask for others'. */
 static int add_files(struct image_run *r, struct error *err)
 {
@@ -188,8 +205,7 @@ static int add_files(struct image_run *r, struct error *err)
     const char *hosts =
         arena_printf(a, "127.0.0.1\tlocalhost %s\n::1\tlocalhost ip6-localhost ip6-loopback\n", b->hostname);
 
-    if (write_file(r, "hostname", 0644, hostname, strlen(hostname), err) < 0 ||
-        write_file(r, "hosts", 0644, hosts, strlen(hosts), err) < 0)
+    if (write_own(r, "hostname", hostname, err) < 0 || write_own(r, "hosts", hosts, err) < 0)
         return -1;
     bind_own(b, arena_printf(a, "%s/hostname", r->snapshot.path), "/etc/hostname");
     bind_own(b, b->network == NETWORK_HOST ? "/etc/hosts" : arena_printf(a, "%s/hosts", r->snapshot.path),
@@ -280,6 +296,8 @@ static int make_bundle(struct image_run *r, const struct string_list *arguments,
     if (rc == 0)
         rc = find_user(r, err);
     if (rc == 0)
+        rc = image_userns_take(&r->userns, &r->store, &r->snapshot, &r->trees, b, err);
+    if (rc == 0)
         rc = add_files(r, err);
     if (rc == 0)
         rc = add_volumes(r, err);
@@ -291,11 +309,6 @@ static int make_bundle(struct image_run *r, const struct string_list *arguments,
 }
 
 /* --- the run ------------------------------------------------------------------------------------------------------- */
-
-static int mount_root(void *argument, struct error *err)
-{
-    return snapshot_mount(argument, err);
-}
 
 /* Without -i standard input is empty. */
 static int close_input(const struct image_run *r, struct error *err)
@@ -324,15 +337,11 @@ static int run(struct image_run *r, int *status, struct error *err)
                                .kernel = r->o->kernel,
                                .kernel_messages = r->o->kernel_messages,
                                .timing = r->o->timing,
-                               .detach = r->o->detach,
-                               .mount_root = mount_root,
-                               .mount_root_argument = &r->mount};
+                               .detach = r->o->detach};
 
-    r->mount = (struct snapshot_mount){.store = &r->store,
-                                       .snapshot = &r->snapshot,
-                                       .layers = &r->image.layers,
-                                       .user_namespace = r->rt.rootless,
-                                       .throw_away = r->o->rm};
+    if (image_root_prepare(&r->rt, &r->store, &r->snapshot, &r->image.layers, r->o->rm, &r->root, &o, err) <
+        0)
+        return -1;
     if (!r->o->detach)
         return run_foreground(r, &o, status, err);
     if (keeper_detach(&r->rt, &r->store, &r->snapshot, &o, r->o->interactive, r->o->tty, r->o->rm, err) < 0)
@@ -360,14 +369,6 @@ static int exit_code_of(const char *message)
     return EXIT_OWN_FAILURE;
 }
 
-/* Without root on the host: a user namespace, in which the image was unpacked too. */
-static int complete_rootless(struct image_run *r, struct error *err)
-{
-    r->bundle.user_namespace = geteuid() != 0;
-    return r->bundle.user_namespace ? subids_find(r->rt.arena, &r->bundle.uid_maps, &r->bundle.gid_maps, err)
-                                    : 0;
-}
-
 static int check_options(const struct image_run *r, const struct image_run_options *o, struct error *err)
 {
     if (o->name && container_id_validate(o->name, err) < 0)
@@ -383,14 +384,17 @@ static int run_image(const struct runtime *rt, void *options, const struct strin
                      struct error *err)
 {
     const struct image_run_options *o = options;
-    struct image_run r = {
-        .rt = *rt, .o = o, .bundle = {.arena = rt->arena}, .snapshot = {.dir = -1, .exit = -1}};
+    struct image_run r = {.rt = *rt,
+                          .o = o,
+                          .bundle = {.arena = rt->arena},
+                          .snapshot = {.dir = -1, .exit = -1},
+                          .root = {.userns = -1}};
     const char *id = o->name;
     int status = 0, rc;
 
     if (o->isolation == 2)
         r.rt.vm_asker = "--isolation=vm";
-    if (check_options(&r, o, err) < 0 || complete_rootless(&r, err) < 0 ||
+    if (check_options(&r, o, err) < 0 || image_userns_complete(&r.rt, o, &r.bundle, &r.userns, err) < 0 ||
         image_run_complete(&r.rt, o, &r.bundle, err) < 0 ||
         store_open(rt->arena, rt->store, rt->rootless, &r.store, err) < 0 ||
         (!id && random_id(rt->arena, &id, err) < 0) || take_image(&r, id, err) < 0)
@@ -408,6 +412,7 @@ static int run_image(const struct runtime *rt, void *options, const struct strin
         if (keeper_erase(rt, &r.store, id, &left) < 0)
             log_warning("%s", left.message);
     }
+    image_root_close(&r.root);
     snapshot_close(&r.snapshot);
     return status;
 }

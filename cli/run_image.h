@@ -3,14 +3,15 @@
 
 #include "cli/command.h"
 #include "images/bundle.h"
+#include "images/snapshot.h"
 
 enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER, PULL_NEWER };
 
 struct image_run_options {
     const char *image, *name, *network, *user, *hostname, *working_dir, *memory, *cpus, *pids, *pid_file;
-    const char *kernel;
+    const char *kernel, *userns, *subuidname, *subgidname;
     struct string_list entrypoint, env, env_files, volumes, mounts, tmpfs, cap_add, cap_drop, security,
-        devices, groups, annotations;
+        devices, groups, annotations, uidmaps, gidmaps;
     bool has_entrypoint;
     bool interactive, tty, rm, detach, read_only, init, privileged, quiet, kernel_messages;
     uint64_t timing;
@@ -29,3 +30,19 @@ int image_run_mounts(const struct image_run_options *o, struct bundle *b, struct
 int image_run_devices(const struct image_run_options *o, struct bundle *b, struct error *err);
 void image_run_add_mount(struct bundle *b, const char *destination, const char *type, const char *source,
                          const struct string_list *options);
+
+/* image_userns.c: the container's user namespace. */
+enum userns_kind { USERNS_HOST, USERNS_MAPS, USERNS_AUTO, USERNS_JOINED };
+struct image_userns {
+    enum userns_kind kind;
+    uint32_t size; /* USERNS_AUTO: ids; 0: as many as the image needs */
+};
+
+/** What the options say, into @b as far as it is known. */
+int image_userns_complete(const struct runtime *rt, const struct image_run_options *o, struct bundle *b,
+                          struct image_userns *out, struct error *err);
+
+/** For the container @c: choose ids where that is left to hull, and let what is the container's own belong to them. @trees: its
+ * image. */
+int image_userns_take(const struct image_userns *u, struct store *s, const struct snapshot *c,
+                      const struct stack *trees, struct bundle *b, struct error *err);

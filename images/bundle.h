@@ -49,8 +49,9 @@ struct bundle {
 
     enum bundle_network network;
     const char *network_path; /* NETWORK_JOINED: of the namespace */
-    bool user_namespace;      /* a new one: */
-    struct id_maps uid_maps, gid_maps;
+    bool user_namespace;
+    const char *user_namespace_path;   /* of the one that is joined, or NULL: a new one */
+    struct id_maps uid_maps, gid_maps; /* its */
 };
 
 /** Write it. An error: there is nothing to run. The environment's text comes in *@text. */

@@ -4,8 +4,9 @@
 #include <sys/vfs.h>
 
 #include "images/bundle_private.h"
+#include "namespaces/namespaces.h"
 
-enum { CPU_PERIOD_US = 100000 };
+enum { CPU_PERIOD_US = 100000, GID_TTY = 5 };
 
 static const struct default_mount {
     const char *destination, *type, *source;
@@ -72,6 +73,7 @@ static void write_default_mount(struct json_writer *w, const struct bundle *b, c
     static const char *const host_sys[] = {"rbind", "rslave", "nosuid", "noexec", "nodev", "ro", NULL};
     const char *options[ARRAY_SIZE(m->options) + 1] = {0};
     size_t n = 0;
+    uint32_t host;
 
     if (strcmp(m->type, "sysfs") == 0 && b->user_namespace && b->network != NETWORK_NONE) {
         write_mount(w, m->destination, "bind", "/sys", host_sys);
@@ -80,7 +82,8 @@ static void write_default_mount(struct json_writer *w, const struct bundle *b, c
     for (size_t i = 0; m->options[i]; i++) {
         bool ro = strcmp(m->options[i], "ro") == 0, gid = strncmp(m->options[i], "gid=", 4) == 0;
 
-        if (!(ro && b->privileged) && !(gid && b->user_namespace && b->gid_maps.n < 2))
+        if (!(ro && b->privileged) &&
+            !(gid && b->user_namespace && !idmap_to_host(&b->gid_maps, GID_TTY, &host)))
             options[n++] = m->options[i];
     }
     write_mount(w, m->destination, m->type, m->source, options);
@@ -125,6 +128,8 @@ static void write_namespaces(struct json_writer *w, const struct bundle *b)
         bundle_string(w, "type", namespace_name(all[i].type));
         if (all[i].type == NS_NETWORK && b->network == NETWORK_JOINED)
             bundle_string(w, "path", b->network_path);
+        if (all[i].type == NS_USER && b->user_namespace_path)
+            bundle_string(w, "path", b->user_namespace_path);
         json_object_end(w);
     }
     json_array_end(w);
@@ -215,7 +220,7 @@ void bundle_write_linux(struct json_writer *w, const struct bundle *b)
     json_key(w, "linux");
     json_object(w);
     write_namespaces(w, b);
-    if (b->user_namespace) {
+    if (b->user_namespace && !b->user_namespace_path) {
         write_maps(w, "uidMappings", &b->uid_maps);
         write_maps(w, "gidMappings", &b->gid_maps);
     }

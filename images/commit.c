@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/timestamp.h"
 #include "images/export.h"
+#include "images/idmaps.h"
 #include "images/stack.h"
 #include "images/store_private.h"
 
@@ -45,11 +46,20 @@ static int find_image(struct store *s, const struct snapshot *c, struct image_in
     return store_stack(s, id, &info->keys, err);
 }
 
-static int open_upper(const struct snapshot *c, struct error *err)
+/* With the owners that the container saw, whatever its user namespace. */
+static int open_upper(struct arena *a, const struct snapshot *c, struct error *err)
 {
-    int fd = openat(c->dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    _cleanup_(fd_closep) int fd = openat(c->dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    struct idmaps maps;
 
-    return fd < 0 ? error_set(err, errno, "container %s: open what it wrote", c->id) : fd;
+    if (fd < 0)
+        return error_set(err, errno, "container %s: open what it wrote", c->id);
+    if (idmaps_read(a, c, &maps, err) < 0)
+        return -1;
+    if (!maps.uids.n)
+        return steal_fd(&fd);
+    int mapped = idmaps_undo(&maps, fd, err);
+    return mapped < 0 ? error_wrap(err, "container %s", c->id) : mapped;
 }
 
 /* --- the list ------------------------------------------------------------------------------------------------------ */
@@ -120,7 +130,7 @@ static int list_directory(struct changes *w, int dir, const char *path, int dept
 int commit_list(struct store *s, const struct snapshot *c, struct buffer *out, struct error *err)
 {
     struct changes w = {.arena = s->arena, .out = out};
-    _cleanup_(fd_closep) int upper = open_upper(c, err);
+    _cleanup_(fd_closep) int upper = open_upper(s->arena, c, err);
     struct image_info info;
     int rc = upper < 0 ? -1 : find_image(s, c, &info, err);
 
@@ -264,7 +274,7 @@ static int add_layer(struct store *s, const struct snapshot *c, const struct ima
 int commit_image(struct store *s, const struct snapshot *c, const char *name, const char *message,
                  const struct layers_options *o, struct pulled *out, struct error *err)
 {
-    _cleanup_(fd_closep) int upper = open_upper(c, err);
+    _cleanup_(fd_closep) int upper = open_upper(s->arena, c, err);
     struct exported_layer layer = {.fd = -1};
     struct image_info info;
     struct session session;

@@ -56,3 +56,7 @@ struct snapshot_mount {
 
 /** In the container's mount namespace: mount the overlay at root. */
 int snapshot_mount(const struct snapshot_mount *m, struct error *err);
+
+/** As root, for a container with the user namespace @userns (a descriptor; -1: none): the overlay as a detached mount, in
+ * which the layers have the owners that the image says, in that namespace's ids. */
+int snapshot_tree(const struct snapshot_mount *m, int userns, int *tree, struct error *err);

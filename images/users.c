@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/number.h"
 
-enum { FILE_MAX = 1 << 20, FIELDS_MAX = 7, GROUPS_MAX = 1024 };
+enum { FILE_MAX = 1 << 20, FIELDS_MAX = 7, GROUPS_MAX = 1024, NOBODY = 65534 };
 enum { USER_NAME, USER_PASSWORD, USER_UID, USER_GID, USER_GECOS, USER_HOME };
 enum { GROUP_NAME, GROUP_PASSWORD, GROUP_GID, GROUP_MEMBERS };
 
@@ -129,4 +129,22 @@ int image_user_find(struct arena *a, const struct stack *root, const char *text,
     if (found)
         find_supplementary(a, read_table(a, root, "etc/group"), found, out);
     return 0;
+}
+
+uint32_t image_highest_id(struct arena *a, const struct stack *root)
+{
+    static const struct {
+        const char *path;
+        size_t field;
+    } tables[] = {{"etc/passwd", USER_UID}, {"etc/group", GROUP_GID}};
+    uint32_t highest = 0, id;
+
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+        char *table = read_table(a, root, tables[i].path), *fields[FIELDS_MAX];
+
+        while (next_line(&table, tables[i].field + 1, fields))
+            if (parse_id(fields[tables[i].field], &id) && id < NOBODY && id > highest)
+                highest = id;
+    }
+    return highest;
 }

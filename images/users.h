@@ -20,3 +20,6 @@ int image_user_find(struct arena *a, const struct stack *root, const char *text,
 /** A group by name or number. */
 int image_group_find(struct arena *a, const struct stack *root, const char *text, uint32_t *gid,
                      struct error *err);
+
+/** The highest id of passwd and group, without those at the end of 16 bits that stand for nobody. */
+uint32_t image_highest_id(struct arena *a, const struct stack *root);

@@ -231,3 +231,57 @@ int idmap_make_userns(const struct id_maps *uids, const struct id_maps *gids, in
         ;
     return result;
 }
+
+/* One line of /proc/PID/uid_map: container id, host id, size. */
+static int read_map(struct arena *a, pid_t pid, const char *file, struct id_maps *out, struct error *err)
+{
+    char path[48], *text, *line;
+
+    *out = (struct id_maps){0};
+    snprintf(path, sizeof(path), "%d/%s", pid, file);
+    if (file_read(procfs_fd(), path, 64 << 10, a, &text, NULL, err) < 0)
+        return -1;
+    while ((line = strsep(&text, "\n"))) {
+        struct id_map m;
+
+        if (sscanf(line, "%" SCNu32 " %" SCNu32 " %" SCNu32, &m.container_id, &m.host_id, &m.size) != 3)
+            continue;
+        out->v = arena_grow(a, out->v, out->n * sizeof(m), (out->n + 1) * sizeof(m));
+        out->v[out->n++] = m;
+    }
+    return 0;
+}
+
+/* #syscalls: clone3 setns */
+int idmap_read_userns(struct arena *a, int userns, struct id_maps *uids, struct id_maps *gids,
+                      struct error *err)
+{
+    int ready[2], done[2], code = 0, result = -1;
+
+    if (pipe2(ready, O_CLOEXEC) < 0)
+        return error_set(err, errno, "pipe");
+    if (pipe2(done, O_CLOEXEC) < 0) {
+        close(ready[0]);
+        close(ready[1]);
+        return error_set(err, errno, "pipe");
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(done[1]);
+        code = setns(userns, CLONE_NEWUSER) < 0 ? errno : 0;
+        if (write(ready[1], &code, sizeof(code)) == sizeof(code))
+            (void)!read(done[0], &code, 1); /* until the parent has read, or dies */
+        _exit(0);
+    }
+    close(ready[1]);
+    close(done[0]);
+    if (pid < 0 || read(ready[0], &code, sizeof(code)) != sizeof(code) || code)
+        error_set(err, pid < 0 ? errno : code, "enter the user namespace");
+    else if (read_map(a, pid, "uid_map", uids, err) == 0)
+        result = read_map(a, pid, "gid_map", gids, err);
+    close(ready[0]);
+    close(done[1]);
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return result;
+}

@@ -225,6 +225,13 @@ int mount_apply_attached(int tree, const struct mount_options *o, struct error *
     return 0;
 }
 
+int mount_idmap(int tree, int userns, bool recursive)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
+
+    return mount_setattr(tree, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr, sizeof(attr));
+}
+
 int mount_raise_flags(int mount_fd, unsigned long ms_flags)
 {
     uint64_t set, clear;

@@ -47,6 +47,10 @@ int mount_on_fd(const char *source, int target, const char *type, unsigned long 
 int mount_apply_detached(int tree, const struct mount_options *o, struct error *err);
 int mount_apply_attached(int tree, const struct mount_options *o, struct error *err);
 
+/** Let the detached @tree show its files with the ids of the user namespace @userns (a descriptor). -1 with errno: EINVAL,
+ * the file system cannot; ENOSYS, before Linux 5.12. */
+int mount_idmap(int tree, int userns, bool recursive);
+
 /** Raise flags (MS_*) of one attached mount, keep all others. */
 int mount_raise_flags(int mount_fd, unsigned long ms_flags);
 /** One propagation word (MS_SLAVE|MS_REC ...) for an attached mount. */

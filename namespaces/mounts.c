@@ -68,9 +68,7 @@ static int idmap_tree(struct rootfs *r, const struct mount_step *s, int tree, st
 
     if (idmap_userns(r, s, &userns, err) < 0)
         return -1;
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)userns};
-    unsigned flags = AT_EMPTY_PATH | (s->o.extensions & MOUNT_EXT_RIDMAP ? AT_RECURSIVE : 0);
-    if (mount_setattr(tree, "", flags, &attr, sizeof(attr)) == 0)
+    if (mount_idmap(tree, userns, s->o.extensions & MOUNT_EXT_RIDMAP) == 0)
         return 0;
     const char *why = errno == EINVAL
                           ? " (the file system does not support it on this kernel, or it is idmapped already)"
@@ -100,7 +98,7 @@ int mounts_open(struct rootfs *r, struct error *err)
     for (size_t i = 0; i < r->n_steps; i++) {
         struct mount_step *s = &r->steps[i];
         bool must = idmapped(s);
-        if (s->kind != STEP_BIND || s->o.extensions & MOUNT_EXT_COPY_SYMLINK ||
+        if (s->kind != STEP_BIND || s->tree >= 0 || s->o.extensions & MOUNT_EXT_COPY_SYMLINK ||
             (!must && (!r->options.user_namespace || !r->root_is_tree || plain >= PARENT_TREES_MAX)))
             continue;
         s->tree = tree_clone(AT_FDCWD, s->source, clone_flags(s));

@@ -38,6 +38,11 @@ int idmap_write(pid_t pid, const struct id_maps *uids, const struct id_maps *gid
  * made. */
 int idmap_make_userns(const struct id_maps *uids, const struct id_maps *gids, int *fd, struct error *err);
 
+/** The maps of the user namespace @userns (a descriptor). */
+struct arena;
+int idmap_read_userns(struct arena *a, int userns, struct id_maps *uids, struct id_maps *gids,
+                      struct error *err);
+
 /** Where newuidmap or newgidmap (@name) is installed, in a fixed PATH; NULL when it is not. Returns @path. */
 const char *idmap_find_helper(const char *name, char path[64]);
 

@@ -24,11 +24,29 @@
 
 enum { MOUNTINFO_MAX = 64 << 20 };
 
+/* Of a sandbox the root is not the image's, but a tree in which that is bound. */
+static int open_made_root(struct rootfs *r, struct error *err)
+{
+    int *place = strcmp(r->path, r->options.root_place) == 0 ? &r->root : NULL;
+
+    for (size_t i = 0; !place && i < r->n_steps; i++)
+        if (r->steps[i].kind == STEP_BIND && strcmp(r->steps[i].source, r->options.root_place) == 0)
+            place = &r->steps[i].tree;
+    if (!place)
+        return error_set(err, 0, "root.path: nothing is mounted from %s", r->options.root_place);
+    if (r->options.open_root(r->options.mount_root_argument, place, err) < 0)
+        return error_wrap(err, "root.path");
+    r->root_is_tree = r->root >= 0;
+    return 0;
+}
+
 int rootfs_open(struct rootfs *r, struct error *err)
 {
     struct stat st;
 
-    if (r->options.new_mount_namespace && !r->options.mount_root) {
+    if (r->options.open_root && open_made_root(r, err) < 0)
+        return -1;
+    if (r->root < 0 && r->options.new_mount_namespace && !r->options.mount_root) {
         r->root = tree_clone(AT_FDCWD, r->path, AT_RECURSIVE);
         r->root_is_tree = r->root >= 0;
     }

@@ -35,6 +35,10 @@ struct rootfs_options {
      * NULL: it is there already. */
     int (*mount_root)(void *argument, struct error *err);
     void *mount_root_argument;
+    /* Instead, called by rootfs_open(): gives what is mounted there as a detached mount. @root_place is the path that it
+     * stands for: root.path, or in a sandbox the source of the bind that becomes it. */
+    int (*open_root)(void *argument, int *tree, struct error *err);
+    const char *root_place;
 };
 
 /** Turn spec->root, mounts, devices, masked/readonly paths into a checked plan. No side effects on the host.

@@ -212,7 +212,9 @@ static int plan(struct creation *c, struct error *err)
                                      .rootless = c->rt->rootless,
                                      .cgroup = c->extra.cgroup,
                                      .mount_root = c->o->mount_root,
-                                     .mount_root_argument = c->o->mount_root_argument};
+                                     .mount_root_argument = c->o->mount_root_argument,
+                                     .open_root = c->o->open_root,
+                                     .root_place = c->o->root_place};
 
     if (rootfs_plan(c->rt->arena, c->spec, &options, &c->init.rootfs, err) < 0 ||
         namespaces_open(ns, c->spawn.join_fds, err) < 0 || lsm_check(&c->spec->process, err) < 0 ||
