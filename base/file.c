@@ -58,19 +58,28 @@ int fd_read_all(int fd, size_t max, struct arena *a, char **data, size_t *length
     return read_all(fd, 0, max, a, data, length);
 }
 
-int file_read(int dirfd, const char *path, size_t max, struct arena *a, char **data, size_t *length,
-              struct error *err)
+int file_open_regular(int dirfd, const char *path, struct stat *st, struct error *err)
 {
     /* O_NONBLOCK: a fifo that stands where the file should must not hang us. */
     _cleanup_(fd_closep) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
     if (fd < 0)
         return error_set(err, errno, "open %s", path);
-
-    struct stat st;
-    if (fstat(fd, &st))
+    if (fstat(fd, st))
         return error_set(err, errno, "stat %s", path);
-    if (!S_ISREG(st.st_mode))
+    if (!S_ISREG(st->st_mode))
         return error_set(err, 0, "%s is not a regular file", path);
+    return steal_fd(&fd);
+}
+
+int file_read(int dirfd, const char *path, size_t max, struct arena *a, char **data, size_t *length,
+              struct error *err)
+{
+    struct stat st;
+    _cleanup_(fd_closep) int fd = file_open_regular(dirfd, path, &st, err);
+
+    if (fd < 0)
+        return -1;
     if ((uint64_t)st.st_size > max)
         return error_set(err, 0, "%s is larger than %zu bytes", path, max);
     if (read_all(fd, (size_t)st.st_size, max, a, data, length)) {

@@ -4,10 +4,15 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/arena.h"
 #include "base/error.h"
+
+/** Open what the user named for reading, if it is a regular file: a fifo would wait for its writer for ever, a device would
+ * do something. The descriptor and *st, or -1. */
+int file_open_regular(int dirfd, const char *path, struct stat *st, struct error *err);
 
 /** Read the whole of @path (below @dirfd) into the arena; NUL-terminated, *length may be NULL.
  *  Refuses what is not a regular file or procfs-like file of at most @max bytes. */

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/helper.h"
@@ -60,8 +61,10 @@ static int open_program(struct arena *a, int *program, struct error *err)
 
 static int open_file(const char *what, const char *path, int *fd, struct error *err)
 {
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    return *fd < 0 ? error_set(err, errno, "%s: open %s", what, path) : 0;
+    struct stat st;
+
+    *fd = file_open_regular(AT_FDCWD, path, &st, err);
+    return *fd < 0 ? error_wrap(err, "%s", what) : 0;
 }
 
 /* vm.kernel.path, then --kernel, then what the host has; with an initrd of his own the user has made both. */
@@ -92,6 +95,18 @@ static int seal_config(const struct spec *user, int *config, struct error *err)
         return error_set(err, errno, "keep config.json for the guest");
     *config = steal_fd(&fd);
     return 0;
+}
+
+/* What is shared may be a file as well; a root may not. */
+static int find_root(struct arena *a, struct sandbox *s, const char *bundle, struct error *err)
+{
+    const char *path = s->user->root_path;
+    struct stat st;
+
+    s->rootfs = path[0] == '/' ? path : arena_printf(a, "%s/%s", bundle, path);
+    if (stat(s->rootfs, &st) == 0 && !S_ISDIR(st.st_mode))
+        return error_set(err, ENOTDIR, "root.path: open %s", s->rootfs);
+    return 0; /* one that is not there: mounting it says so */
 }
 
 static int check_options(const struct create_options *o, struct error *err)
@@ -128,6 +143,7 @@ int sandbox_plan(const struct runtime *rt, const struct create_options *o, const
                                   .timing = o->timing,
                                   .id = o->id}};
     if (check_options(o, err) < 0 || sandbox_check_spec(rt->arena, user, bundle, err) < 0 ||
+        find_root(rt->arena, s, bundle, err) < 0 ||
         sandbox_size(user, &s->vmm.memory, &s->vmm.cpus, err) < 0 ||
         sandbox_cpu_mask(user, &s->vmm.cpu_mask, err) < 0 || open_program(rt->arena, &s->program, err) < 0)
         return -1;
@@ -136,8 +152,6 @@ int sandbox_plan(const struct runtime *rt, const struct create_options *o, const
         seal_config(user, &s->vmm.config, err) < 0)
         return -1;
     log_debug("sandbox: %u CPUs, %llu MiB", s->vmm.cpus, (unsigned long long)s->vmm.memory >> 20);
-    s->rootfs = user->root_path[0] == '/' ? user->root_path
-                                          : arena_printf(rt->arena, "%s/%s", bundle, user->root_path);
     *host = sandbox_host_spec(rt->arena, s, place);
     *out = s;
     return 0;

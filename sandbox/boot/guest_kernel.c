@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/helper.h"
 #include "sandbox/boot/initramfs.h"
 
@@ -102,17 +103,20 @@ int guest_kernel_release(struct arena *a, int fd, char **release, struct error *
     return error_set(err, 0, "is no Linux kernel: neither an ELF vmlinux nor a bzImage");
 }
 
-/* NULL: the kernel has no modules directory. */
+/* NULL: the kernel has no modules directory. Beside it is where a package has been unpacked; newer ones have /usr. */
 static const char *modules_of(struct arena *a, const char *path, const char *release)
 {
-    const char *slash = strrchr(path, '/');
-    const char *installed = arena_printf(a, "/lib/modules/%s", release);
-    const char *beside = arena_printf(a, "%.*s/../lib/modules/%s", slash ? (int)(slash - path) : 1,
-                                      slash ? path : ".", release);
+    static const char *const below[] = {"/../lib/modules/", "/../usr/lib/modules/"};
+    const char *slash = strrchr(path, '/'), *modules;
 
-    if (access(beside, F_OK) == 0)
-        return beside;
-    return access(installed, F_OK) == 0 ? installed : NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(below); i++) {
+        modules = arena_printf(a, "%.*s%s%s", slash ? (int)(slash - path) : 1, slash ? path : ".", below[i],
+                               release);
+        if (access(modules, F_OK) == 0)
+            return modules;
+    }
+    modules = arena_printf(a, "/lib/modules/%s", release);
+    return access(modules, F_OK) == 0 ? modules : NULL;
 }
 
 static const char *cache_directory(struct arena *a)
@@ -131,11 +135,12 @@ static int try_kernel(struct arena *a, const char *path, bool must_have_modules,
                       char **release, struct error *err)
 {
     struct initramfs_request q = {.cache = cache_directory(a), .agent = helper_path(a, "hull-guest")};
-    _cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    struct stat st;
+    _cleanup_(fd_closep) int fd = file_open_regular(AT_FDCWD, path, &st, err);
     char *text;
 
     if (fd < 0)
-        return error_set(err, errno, "guest kernel %s", path);
+        return error_wrap(err, "guest kernel");
     if (guest_kernel_release(a, fd, &text, err) < 0)
         return error_wrap(err, "guest kernel %s", path);
     q.release = text;

@@ -43,14 +43,14 @@ static int make_name(struct arena *a, const struct initramfs_request *q, char **
     uint64_t key = 0xcbf29ce484222325ULL + FORMAT;
     struct stat st = {0};
 
-    if (stat(q->agent, &st) < 0)
-        return error_set(err, errno, "%s, which a virtual machine runs, is missing from this installation",
-                         q->agent);
-    key = mix_file(key, &st);
     if (dep && stat(dep, &st) < 0)
         return error_set(err, errno, "%s (made by depmod)", dep);
     if (dep)
         key = mix_file(key, &st);
+    if (stat(q->agent, &st) < 0)
+        return error_set(err, errno, "%s, which a virtual machine runs, is missing from this installation",
+                         q->agent);
+    key = mix_file(key, &st);
     *name = arena_printf(a, "initramfs-%s-%016llx", q->release, (unsigned long long)key);
     return 0;
 }

@@ -15,6 +15,7 @@
 
 enum {
     SECTOR = 512,
+    PARAGRAPH = 16, /* syssize's unit */
     HEADER_AT = 0x1f1,
     MAGIC = 0x53726448, /* "HdrS" */
     BOOT_FLAG = 0xaa55,
@@ -54,6 +55,9 @@ int bzimage_load(int fd, uint64_t size, const struct guest_memory *m, struct ker
     if (length <= ENTRY_64 || length > h.init_size)
         return error_set(err, 0, "the kernel has %llu bytes of code and room for %u",
                          (unsigned long long)length, h.init_size);
+    if (length < (uint64_t)h.syssize * PARAGRAPH)
+        return error_set(err, 0, "the kernel's file is cut off: %llu bytes of code are there, of %llu",
+                         (unsigned long long)length, (unsigned long long)h.syssize * PARAGRAPH);
     void *to = boot_target(m, h.pref_address, h.init_size);
     if (!to)
         return error_set(err, 0, "the kernel needs %llu MiB of memory to start",

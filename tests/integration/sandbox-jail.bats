@@ -362,6 +362,22 @@ $BUNDLE/rootfs" ]
     refused '(/x): bind source /does/not/exist: No such file'
     config 'del(.mounts[-1]) | .root.path = "missing"'
     refused "root.path: bind source $BUNDLE/missing: No such file"
+    config '.root.path = "config.json"'
+    refused "root.path: open $BUNDLE/config.json: Not a directory"
+}
+
+@test "a kernel and an initrd that are no files are refused, and waited for is none" {
+    mkfifo "$DIR/pipe"
+    config --arg d "$DIR" '.vm.kernel.path = $d + "/pipe"'
+    refused "vm.kernel.path: $DIR/pipe is not a regular file"
+    config --arg d "$DIR" '.vm.kernel = {path: ($d + "/kernel/vmlinux"), initrd: ($d + "/pipe")}'
+    refused "vm.kernel.initrd: $DIR/pipe is not a regular file"
+    config '.vm.kernel.initrd = "/dev"'
+    refused "vm.kernel.initrd: /dev is not a regular file"
+    config 'del(.vm)'
+    run env HULL_ISOLATION=vm timeout 20 "$HULL" --root "$STATE" run --kernel "$DIR/pipe" --bundle "$BUNDLE" "$ID" </dev/null
+    exits 1
+    says "--kernel: guest kernel: $DIR/pipe is not a regular file"
 }
 
 @test "descriptors cannot go along; a kernel for a container is refused" {

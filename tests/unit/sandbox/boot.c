@@ -157,6 +157,7 @@ struct bz_file {
 static struct bz_file good_bz(void)
 {
     struct bz_file f = {.header = {.setup_sects = 2,
+                                   .syssize = CODE / 16,
                                    .boot_flag = 0xaa55,
                                    .header = 0x53726448,
                                    .version = 0x020f,
@@ -204,6 +205,7 @@ Test(sandbox_boot, bzimage_headers_that_lie)
     BAD_BZ("has no 64-bit entry", f.header.loadflags = 0);
     BAD_BZ("0 bytes of code", f.header.setup_sects = 255);
     BAD_BZ("4096 bytes of code and room for 4095", f.header.init_size = CODE - 1);
+    BAD_BZ("cut off: 4096 bytes of code are there, of 4112", f.header.syssize = CODE / 16 + 1);
     BAD_BZ("needs 4111 MiB", f.header.init_size = UINT32_MAX);
     BAD_BZ("MiB of memory to start", f.header.pref_address = UINT64_MAX);
     BAD_BZ("MiB of memory to start", f.header.pref_address = 0);

@@ -240,6 +240,25 @@ Test(sandbox_guest_kernel, nobody_else_may_have_put_it_there)
     cr_expect(strstr(text, "the agent"));
 }
 
+/* As `dpkg -x` leaves it, of a distribution whose /lib is /usr/lib. */
+Test(sandbox_guest_kernel, modules_of_an_unpacked_package)
+{
+    static const char *const below[] = {"lib/modules/9.9-x", "usr/lib/modules/9.9-x"};
+    int kernel, initrd;
+
+    cr_assert_eq(system("mkdir -p boot && printf '\\177ELF Linux version 9.9-x (root@x) #1' >boot/vmlinuz"),
+                 0);
+    for (size_t i = 0; i < ARRAY_SIZE(below); i++) {
+        char found[128];
+
+        snprintf(found, sizeof(found), "boot/../%s/modules.dep (made by depmod)", below[i]);
+        cr_assert_eq(file_mkdir_parents(below[i], 0755, &err), 0, "%s", err.message);
+        cr_expect_eq(guest_kernel_open(&arena, "boot/vmlinuz", &kernel, &initrd, NULL, &err), -1);
+        cr_expect(strstr(err.message, found), "%s", err.message);
+        cr_assert_eq(system("rm -r lib usr 2>/dev/null; true"), 0);
+    }
+}
+
 Test(sandbox_guest_kernel, no_kernel)
 {
     int kernel, initrd;
@@ -247,6 +266,12 @@ Test(sandbox_guest_kernel, no_kernel)
     put("vmlinux", "this is text");
     cr_expect_eq(guest_kernel_open(&arena, "vmlinux", &kernel, &initrd, NULL, &err), -1);
     cr_expect(strstr(err.message, "vmlinux: is no Linux kernel"), "%s", err.message);
+    /* Not waited for, whoever may write into it one day. */
+    cr_assert_eq(mkfifo("fifo", 0600), 0);
+    cr_expect_eq(guest_kernel_open(&arena, "fifo", &kernel, &initrd, NULL, &err), -1);
+    cr_expect(strstr(err.message, "fifo is not a regular file"), "%s", err.message);
+    cr_expect_eq(guest_kernel_open(&arena, ".", &kernel, &initrd, NULL, &err), -1);
+    cr_expect(strstr(err.message, ". is not a regular file"), "%s", err.message);
     cr_expect_eq(guest_kernel_open(&arena, "/nonexistent/vmlinux", &kernel, &initrd, NULL, &err), -1);
     cr_expect(strstr(err.message, "/nonexistent/vmlinux"), "%s", err.message);
 }
