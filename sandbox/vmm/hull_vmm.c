@@ -35,11 +35,11 @@
 #include "sandbox/vmm/agent.h"
 #include "sandbox/vmm/conversation.h"
 #include "sandbox/vmm/jail.h"
+#include "sandbox/vmm/patience.h"
 #include "sandbox/vmm/sandbox.h"
 
 enum {
-    HELLO_TIMEOUT_MS = 60000, /* a distribution's kernel on an emulated machine needs 10000 */
-    LAST_WORDS_MS = 200,      /* what the agent said just before the machine ended is on its way */
+    LAST_WORDS_MS = 200, /* what the agent said just before the machine ended is on its way */
     EXIT_FAILED = 125,
 };
 
@@ -54,6 +54,7 @@ static struct vmm {
     int terminal;                 /* or -1 */
     uint64_t reached[MILESTONES]; /* CLOCK_MONOTONIC, ns */
     uint64_t ended;               /* when the machine was seen to have ended, or 0 */
+    struct patience boot;
 } vmm;
 
 static uint64_t now_ns(void)
@@ -61,6 +62,15 @@ static uint64_t now_ns(void)
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Of all threads: the guest's work is by far the most of it. */
+static uint64_t processor_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
@@ -260,7 +270,7 @@ static int set_up(struct vmm *v, struct error *err)
     get_window(v, &v->conversation.window);
     if (sandbox_create(&v->sandbox, o, announce_ports, v, err) < 0)
         return -1;
-    v->reached[KERNEL] = now_ns();
+    v->reached[KERNEL] = v->boot.window = now_ns();
     if (sandbox_start(&v->sandbox, err) < 0)
         return -1;
     return jail_thread(JAIL_MAIN, err);
@@ -343,31 +353,40 @@ static int (*const handlers[SOURCES])(struct vmm *v, struct error *err) = {
 /* How long nothing may happen: -1 is for ever. */
 static int patience(const struct vmm *v)
 {
-    uint64_t until;
+    uint64_t left, now = now_ns();
 
     if (v->ended)
-        until = v->ended + LAST_WORDS_MS * 1000000ULL;
+        left = now < v->ended + LAST_WORDS_MS * 1000000ULL ? v->ended + LAST_WORDS_MS * 1000000ULL - now : 0;
     else if (v->conversation.state == CONVERSATION_BOOTING)
-        until = v->reached[KERNEL] + HELLO_TIMEOUT_MS * 1000000ULL;
+        left = patience_left(&v->boot, now);
     else
         return -1;
-    uint64_t now = now_ns();
-    return now < until ? (int)((until - now) / 1000000 + 1) : 0;
+    return left ? (int)(left / 1000000 + 1) : 0;
 }
 
-static int out_of_patience(const struct vmm *v, struct error *err)
+/* An agent that has said its last word would have been heard. */
+static int machine_is_gone(const struct vmm *v, struct error *err)
 {
     const char *when = conversation_state_name(v->conversation.state);
+    bool reset = atomic_load(&v->sandbox.machine.end) == MACHINE_RESET;
+    bool boots = v->conversation.state == CONVERSATION_BOOTING && !v->options.console;
 
-    bool reset = v->ended && atomic_load(&v->sandbox.machine.end) == MACHINE_RESET;
+    return error_set(err, 0, "the sandbox's machine ended %s: %s%s%s", when, v->sandbox.machine.end_words,
+                     reset ? " (a kernel panic?)" : "",
+                     boots ? "; hull run --kernel-messages shows what the kernel says" : "");
+}
 
-    if (v->ended) /* an agent that has said its last word would have been heard */
-        return error_set(err, 0, "the sandbox's machine ended %s: %s%s", when, v->sandbox.machine.end_words,
-                         reset ? " (a kernel panic?)" : "");
-    return error_set(err, 0,
-                     "the agent in the guest has not been heard of for %d s: hull run --kernel-messages "
-                     "shows what the kernel says",
-                     HELLO_TIMEOUT_MS / 1000);
+static int boots_too_long(struct vmm *v, struct error *err)
+{
+    uint64_t cpu = processor_ns(), now = now_ns();
+
+    if (patience_renew(&v->boot, now, cpu))
+        return 0;
+    return error_set(
+        err, 0,
+        "the agent in the guest has not been heard of for %llu s (%llu ms of processor time): hull run "
+        "--kernel-messages shows what the kernel says",
+        (unsigned long long)(now - v->reached[KERNEL]) / 1000000000, (unsigned long long)cpu / 1000000);
 }
 
 /* #syscalls(main): poll ppoll read write close ioctl=TIOCGWINSZ */
@@ -388,7 +407,7 @@ static int wait_for_events(struct vmm *v, struct error *err)
     if (n < 0 && errno != EINTR)
         return error_set(err, errno, "poll");
     if (n == 0)
-        return out_of_patience(v, err);
+        return v->ended ? machine_is_gone(v, err) : boots_too_long(v, err);
     for (int i = 0; i < SOURCES && n > 0; i++)
         if (fds[i].revents && handlers[i](v, err) < 0)
             return -1;

@@ -1,5 +1,6 @@
 /* The VMM's conversation with the agent: what each side may say when, and what it leads to. */
 #include "sandbox/vmm/conversation.h"
+#include "sandbox/vmm/patience.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -271,4 +272,22 @@ Test(conversation, what_may_not_come_ends_it)
     c = begin(false);
     cr_expect_eq(message(&c, AGENT_HELLO, &old, sizeof(old)), -1);
     cr_expect_not_null(strstr(err.message, "version"));
+}
+
+/* 20 guests that boot on two processors at once all get there; one that hangs does not, idle or busy. */
+Test(sandbox_conversation, a_guest_may_boot_as_long_as_it_goes_on)
+{
+    struct patience slow = {0}, idle = {0}, busy = {0};
+    uint64_t window = PATIENCE_WINDOW_NS;
+
+    cr_expect_eq(patience_left(&slow, 0), window);
+    cr_expect_eq(patience_left(&slow, window - 1), 1);
+    cr_expect_eq(patience_left(&slow, window + 1), 0);
+    for (uint64_t i = 1; i <= 10; i++)
+        cr_expect(patience_renew(&slow, i * window, i * 6000000000));
+    cr_expect_eq(patience_left(&slow, 10 * window), window);
+    cr_expect_not(patience_renew(&idle, window, 2900000000));
+    cr_expect(patience_renew(&busy, window, 59000000000));
+    cr_expect(patience_renew(&busy, 2 * window, 119000000000));
+    cr_expect_not(patience_renew(&busy, 3 * window, 179000000000));
 }
