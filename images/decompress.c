@@ -13,7 +13,10 @@
 
 #include "images/source.h"
 
-enum { OUTPUT_BLOCK = 256 << 10, ZSTD_WINDOW_LOG_MAX = 25 /* 32 MiB: what a frame may ask us to keep */ };
+enum {
+    OUTPUT_BLOCK = 256 << 10,
+    ZSTD_WINDOW_LOG_MAX = 27 /* 128 MiB, as zstd(1) takes: what a frame may ask us to keep */
+};
 
 struct decompressor {
     const unsigned char *input; /* of `from`, not yet taken */
@@ -171,17 +174,23 @@ static int start_zstd(struct decompressor *z, struct error *err)
     return 0;
 }
 
+/* The last: any of sixteen skippable frames (3.1.2) before the first, as pzstd writes one. */
 static const struct {
-    unsigned char magic[4];
+    unsigned char magic[4], first_mask;
     size_t length;
     int (*start)(struct decompressor *z, struct error *err);
 } formats[] = {
-    {{0x1f, 0x8b}, 2, start_gzip},             /* RFC 1952, 2.3.1 */
-    {{0x28, 0xb5, 0x2f, 0xfd}, 4, start_zstd}, /* RFC 8878, 3.1.1 */
-    {{0x50, 0x2a, 0x4d, 0x18},
-     4,
-     start_zstd}, /* a skippable frame (3.1.2) before the first, as pzstd writes */
+    {{0x1f, 0x8b}, 0xff, 2, start_gzip},             /* RFC 1952, 2.3.1 */
+    {{0x28, 0xb5, 0x2f, 0xfd}, 0xff, 4, start_zstd}, /* RFC 8878, 3.1.1 */
+    {{0x50, 0x2a, 0x4d, 0x18}, 0xf0, 4, start_zstd},
 };
+
+static bool begins_with(const struct decompressor *z, size_t i)
+{
+    return z->available >= formats[i].length &&
+           (z->input[0] & formats[i].first_mask) == formats[i].magic[0] &&
+           memcmp(z->input + 1, formats[i].magic + 1, formats[i].length - 1) == 0;
+}
 
 /* A download may begin with a block that is shorter than a magic number: put one together. */
 static int collect_head(struct decompress_source *d, struct error *err)
@@ -217,7 +226,7 @@ static int sniff(struct decompress_source *d, struct error *err)
     if (collect_head(d, err) < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
-        if (z->available >= formats[i].length && memcmp(z->input, formats[i].magic, formats[i].length) == 0)
+        if (begins_with(z, i))
             return formats[i].start(z, err);
     return 0;
 }

@@ -56,13 +56,18 @@ static int set_xattrs(const struct unpack_entry *e, int fd, bool path_only, stru
     return 0;
 }
 
-/* Parts of a second before 1970 are dropped: libarchive 3.6 reads "-1.25" as -1 s and +0.25 s. */
+/* libarchive 3.6 reads "-1.25" as -1 s and +0.25 s: before 1970 the parts of a second count backwards. ("-0.25" it reads
+ * as "0.25", which nothing tells from what it says.) */
 struct timespec unpack_mtime(const struct unpack_entry *e)
 {
-    const time_t seconds = archive_entry_mtime(e->archive);
+    time_t seconds = archive_entry_mtime(e->archive);
+    long nanoseconds = archive_entry_mtime_nsec(e->archive);
 
-    return (struct timespec){.tv_sec = seconds,
-                             .tv_nsec = seconds < 0 ? 0 : archive_entry_mtime_nsec(e->archive)};
+    if (seconds < 0 && nanoseconds > 0) {
+        seconds--;
+        nanoseconds = 1000000000 - nanoseconds;
+    }
+    return (struct timespec){.tv_sec = seconds, .tv_nsec = nanoseconds};
 }
 
 static int owner_refused(const struct unpack_entry *e, struct error *err)
