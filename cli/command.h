@@ -29,10 +29,10 @@ struct command {
                struct error *err);
 };
 
-extern const struct command attach_command, check_command, create_command, delete_command, events_command,
-    exec_command, features_command, kill_command, list_command, logs_command, pause_command, ps_command,
-    resume_command, rm_command, run_command, run_image_command, spec_command, start_command, state_command,
-    stats_command, stop_command, update_command, wait_command;
+extern const struct command attach_command, check_command, create_command, create_image_command,
+    delete_command, events_command, exec_command, features_command, kill_command, list_command, logs_command,
+    pause_command, ps_command, resume_command, rm_command, run_command, run_image_command, spec_command,
+    start_command, state_command, stats_command, stop_command, update_command, wait_command;
 
 /** Write all of @text to standard output; a failure (a full disk, a closed pipe) is the command's failure. */
 int print_text(const char *text, size_t length, struct error *err);

@@ -16,6 +16,14 @@
 
 enum { STOP_SECONDS = 10, STOP_SECONDS_MAX = 86400, KILL_WAIT_MS = 10000, COMMAND_WIDTH = 30, ID_WIDTH = 12 };
 
+/* As podman does when it is done. */
+static int print_name(const struct runtime *rt, const char *id, struct error *err)
+{
+    const char *line = arena_printf(rt->arena, "%s\n", id);
+
+    return print_text(line, strlen(line), err);
+}
+
 /* --- stop ---------------------------------------------------------------------------------------------------------- */
 
 struct stop_options {
@@ -71,10 +79,10 @@ static int stop_one(const struct runtime *rt, const char *id, const void *data, 
 
     if (keeper_open(rt, id, &s, &c, err) < 0 || snapshot_exit_read(&c, &e, err) < 0)
         return -1;
-    if (e.known)
-        return 0;
+    if (e.known || e.created)
+        return print_name(rt, id, err);
     if (!e.alive) /* its keeper was killed: nobody would tell when it ends */
-        return container_kill(rt, c.id, SIGKILL, true, err);
+        return container_kill(rt, c.id, SIGKILL, true, err) < 0 ? -1 : print_name(rt, id, err);
     if (!number && image_signal(rt, &c, &number, err) < 0)
         return -1;
     int over = signal_and_wait(rt, &c, number, o->seconds * 1000, err);
@@ -82,7 +90,7 @@ static int stop_one(const struct runtime *rt, const char *id, const void *data, 
         over = signal_and_wait(rt, &c, SIGKILL, KILL_WAIT_MS, err);
     if (over == 0)
         return error_set(err, 0, "container %s is still there after SIGKILL", c.id);
-    return over < 0 ? -1 : 0;
+    return over < 0 ? -1 : print_name(rt, id, err);
 }
 
 static int stop(const struct runtime *rt, void *options, const struct string_list *arguments,
@@ -121,7 +129,7 @@ static int wait_one(const struct runtime *rt, const char *id, const void *data, 
     (void)data;
     if (keeper_open(rt, id, &s, &c, err) < 0 || keeper_wait(&c, -1, &e, err) < 0)
         return -1;
-    if (!e.known)
+    if (!e.known && !e.created)
         return error_set(err, 0, "how container %s ended is unknown: who looked after it was killed", c.id);
     text = arena_printf(rt->arena, "%d\n", e.status);
     return print_text(text, strlen(text), err);
@@ -171,15 +179,16 @@ static int rm_one(const struct runtime *rt, const char *id, const void *data, st
         return 0;
     }
     int rc = snapshot_exit_read(&c, &e, err);
-    if (rc == 0 && e.alive && !e.known && o->all && !o->force)
+    bool runs = e.alive && !e.known && !e.created;
+    if (rc == 0 && runs && o->all && !o->force)
         return 0;
-    if (rc == 0 && e.alive && !e.known && !o->force)
+    if (rc == 0 && runs && !o->force)
         rc = error_set(err, 0, "container %s is running: stop it first, or use --force", c.id);
     if (rc == 0)
         rc = keeper_remove(rt, &s, &c, err);
     snapshot_close(&c);
     store_close(&s);
-    return rc;
+    return rc < 0 ? -1 : print_name(rt, id, err);
 }
 
 static int rm(const struct runtime *rt, void *options, const struct string_list *arguments, struct error *err)
@@ -237,6 +246,8 @@ static int look_at(const struct runtime *rt, struct store *s, const char *id, st
         out->status = arena_printf(rt->arena, "exited (%d)", out->exit.status);
         finished.tv_sec = out->exit.finished;
         out->finished = timestamp_format(&finished, false, arena_alloc(rt->arena, TIMESTAMP_SIZE));
+    } else if (out->exit.created) {
+        out->status = "created";
     } else if (container_load(rt, id, &live, &ignored) == 0) {
         out->status = container_status_name(live.status);
         out->pid = live.pid;

@@ -1,7 +1,10 @@
 /* create, run and start: a bundle becomes a container (runtime-spec, "Lifecycle"). run is create and start in
  * one. */
-#include "cli/command.h"
+#include <errno.h>
+#include <string.h>
+
 #include "cli/environment.h"
+#include "cli/image_start.h"
 
 #define ROW(name, letter, value, field, parse, help)                                                         \
     {                                                                                                        \
@@ -72,11 +75,52 @@ static int run(const struct runtime *rt, void *options, const struct string_list
     return status;
 }
 
+/* --- start --------------------------------------------------------------------------------------------------------- */
+
+struct start_options {
+    bool attach, interactive;
+};
+
+static const struct option_row start_rows[] = {
+    {"attach", 'a', NULL, offsetof(struct start_options, attach), option_flag,
+     "of an image's: run it in the foreground, exit as it does"},
+    {"interactive", 'i', NULL, offsetof(struct start_options, interactive), option_flag,
+     "of an image's: pass standard input on, with --attach"},
+    {0},
+};
+
+/* One that was created from a bundle is in the state directory, and waits; else it is one of the store's. */
+static int start_one(const struct runtime *rt, const char *id, const struct start_options *o, int *status,
+                     struct error *err)
+{
+    struct error failure = {0};
+    struct container c;
+    const char *name;
+
+    if (container_load(rt, id, &c, &failure) == 0 && c.status == CONTAINER_CREATED)
+        return container_start(rt, id, err);
+    if (image_start_again(rt, id, o->attach, o->interactive, status, err) < 0) {
+        if (err->code != ENOENT)
+            return -1;
+        error_clear(err);
+        return container_start(rt, id, err); /* which says why not */
+    }
+    name = arena_printf(rt->arena, "%s\n", id);
+    return o->attach ? 0 : print_text(name, strlen(name), err);
+}
+
 static int start(const struct runtime *rt, void *options, const struct string_list *arguments,
                  struct error *err)
 {
-    (void)options;
-    return container_start(rt, arguments->v[0], err);
+    const struct start_options *o = options;
+    int status = 0;
+
+    if (o->attach && arguments->n > 1)
+        return error_set(err, 0, "start --attach takes one container");
+    for (size_t i = 0; i < arguments->n; i++)
+        if (start_one(rt, arguments->v[i], o, &status, err) < 0)
+            return -1;
+    return status;
 }
 
 const struct command create_command = {
@@ -112,9 +156,14 @@ const struct command run_command = {
 
 const struct command start_command = {
     .name = "start",
-    .arguments = "CONTAINER",
-    .summary = "run the process of a created container",
+    .arguments = "CONTAINER...",
+    .summary = "run the process of a created container, or an image's container again",
+    .details =
+        "A container from an image (`create --image`, or one of `run --image` that has ended) runs in the\n"
+        "background with what it wrote before, its name is printed.\n",
+    .options = start_rows,
+    .options_size = sizeof(struct start_options),
     .min_arguments = 1,
-    .max_arguments = 1,
+    .max_arguments = ARGUMENTS_ANY,
     .run = start,
 };

@@ -104,6 +104,11 @@ const struct option_row image_run_rows[] = {
         "a user namespace of what /etc/subuid gives NAME"),
     ROW("subgidname", 0, "NAME", subgidname, option_string, "and /etc/subgid (default: the same NAME)"),
     ROW("pid-file", 0, "FILE", pid_file, option_string, "write its process id to FILE"),
+    ROW("log-driver", 0, "k8s-file|json-file|none", log_driver, option_string,
+        "what a detached one prints is kept (default, whichever name) or not"),
+    ROW("log-opt", 0, "KEY=VALUE", log, option_list,
+        "max-size=SIZE (10m: then the log begins anew; default: never), max-file=N (keep N of them; default: "
+        "1)"),
     ROW("pull", 0, "missing|always|never|newer", pull, option_choice,
         "when to fetch the image (default: missing)"),
     ROW("quiet", 'q', NULL, quiet, option_flag, "show no progress of a pull"),
@@ -286,19 +291,49 @@ static int complete_resources(const struct runtime *rt, const struct image_run_o
     return 0;
 }
 
-/* --- the rest ------------------------------------------------------------------------------------------------------ */
+/* --- the log ------------------------------------------------------------------------------------------------------- */
 
-static int join_container(const struct runtime *rt, struct bundle *b, const char *id, struct error *err)
+enum { LOG_SIZE_MIN = 4096, LOG_FILES_MAX = 1000 };
+
+static int add_log_option(struct keeper_log *log, const char *text, struct error *err)
 {
-    struct container c;
+    const char *value = strchr(text, '=');
+    int64_t size;
 
-    if (container_load(rt, id, &c, err) < 0)
-        return error_wrap(err, "--network container:%s", id);
-    if (c.pid == 0)
-        return error_set(err, 0, "--network container:%s: it is not running", id);
-    b->network_path = arena_printf(rt->arena, "/proc/%d/ns/net", c.pid);
+    if (value && strncmp(text, "max-size=", 9) == 0) {
+        if (size_parse(value + 1, "--log-opt max-size", &size, err) < 0)
+            return -1;
+        if (size != 0 && size < LOG_SIZE_MIN)
+            return error_set(err, 0, "--log-opt %s: less than 4k", text);
+        log->max_size = (uint64_t)size;
+        return 0;
+    }
+    if (value && strncmp(text, "max-file=", 9) == 0)
+        return number_parse_u64(value + 1, "--log-opt max-file", 1, LOG_FILES_MAX, &log->files, err);
+    return error_set(err, 0, "--log-opt: \"%s\" is unknown: there are max-size=SIZE and max-file=N", text);
+}
+
+int image_run_log(const struct image_run_options *o, struct keeper_log *log, struct error *err)
+{
+    static const char *const drivers[] = {"none", "k8s-file", "json-file"};
+    size_t driver = 1;
+
+    if (o->log_driver)
+        for (driver = 0; driver < ARRAY_SIZE(drivers) && strcmp(o->log_driver, drivers[driver]) != 0;)
+            driver++;
+    if (driver == ARRAY_SIZE(drivers))
+        return error_set(err, 0,
+                         "--log-driver: \"%s\" is not available: there are none, k8s-file, and json-file as "
+                         "another name for that",
+                         o->log_driver);
+    *log = (struct keeper_log){.off = driver == 0};
+    for (size_t i = 0; i < o->log.n; i++)
+        if (add_log_option(log, o->log.v[i], err) < 0)
+            return -1;
     return 0;
 }
+
+/* --- the rest ------------------------------------------------------------------------------------------------------ */
 
 static int complete_network(const struct runtime *rt, const char *text, struct bundle *b, struct error *err)
 {
@@ -314,7 +349,7 @@ static int complete_network(const struct runtime *rt, const char *text, struct b
         return 0;
     }
     if (strncmp(text, "container:", 10) == 0)
-        return join_container(rt, b, text + 10, err);
+        return keeper_namespace(rt, "--network", text, NS_NETWORK, &b->network_path, err);
     return error_set(err, 0, "--network must be none, host, ns:PATH or container:ID, got \"%s\"", text);
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -21,29 +22,61 @@ enum { RECORD_MAX = 1 << 20, POLL_MS = 10, KILL_TIMEOUT_MS = 10000 };
 
 /* --- container.json ------------------------------------------------------------------------------------------------ */
 
+enum record_kind { RECORD_TEXT, RECORD_FLAG, RECORD_NUMBER };
+
+#define FIELD(key, kind, member)                                                                             \
+    {                                                                                                        \
+        key, kind, offsetof(struct keeper_record, member)                                                    \
+    }
+
+static const struct {
+    const char *key;
+    enum record_kind kind;
+    size_t offset;
+} fields[] = {
+    FIELD("image", RECORD_TEXT, image),
+    FIELD("imageID", RECORD_TEXT, image_id),
+    FIELD("command", RECORD_TEXT, command),
+    FIELD("created", RECORD_TEXT, created),
+    FIELD("stopSignal", RECORD_TEXT, stop_signal),
+    FIELD("network", RECORD_TEXT, network),
+    FIELD("userns", RECORD_TEXT, userns),
+    FIELD("vmAsker", RECORD_TEXT, vm_asker),
+    FIELD("kernel", RECORD_TEXT, kernel),
+    FIELD("pidFile", RECORD_TEXT, pid_file),
+    FIELD("terminal", RECORD_FLAG, terminal),
+    FIELD("interactive", RECORD_FLAG, interactive),
+    FIELD("rm", RECORD_FLAG, rm),
+    FIELD("kernelMessages", RECORD_FLAG, kernel_messages),
+    FIELD("logOff", RECORD_FLAG, log.off),
+    FIELD("logSize", RECORD_NUMBER, log.max_size),
+    FIELD("logFiles", RECORD_NUMBER, log.files),
+};
+
+static void write_field(struct json_writer *w, const char *key, enum record_kind kind, const void *value)
+{
+    const char *text = kind == RECORD_TEXT ? *(const char *const *)value : NULL;
+
+    if (kind == RECORD_TEXT && !text)
+        return;
+    json_key(w, key);
+    if (kind == RECORD_TEXT)
+        json_string(w, text);
+    else if (kind == RECORD_FLAG)
+        json_bool(w, *(const bool *)value);
+    else
+        json_uint(w, *(const uint64_t *)value);
+}
+
 int keeper_record_write(struct arena *a, const struct snapshot *c, const struct keeper_record *r,
                         struct error *err)
 {
-    const struct {
-        const char *key, *value;
-    } strings[] = {{"image", r->image},
-                   {"imageID", r->image_id},
-                   {"command", r->command},
-                   {"created", r->created},
-                   {"stopSignal", r->stop_signal}};
     struct json_writer w = json_writer_begin(a, false);
     size_t length;
 
     json_object(&w);
-    for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
-        if (strings[i].value) {
-            json_key(&w, strings[i].key);
-            json_string(&w, strings[i].value);
-        }
-    json_key(&w, "terminal");
-    json_bool(&w, r->terminal);
-    json_key(&w, "rm");
-    json_bool(&w, r->rm);
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+        write_field(&w, fields[i].key, fields[i].kind, (const char *)r + fields[i].offset);
     json_object_end(&w);
     const char *text = json_writer_end(&w, &length);
     _cleanup_(fd_closep) int fd =
@@ -51,6 +84,16 @@ int keeper_record_write(struct arena *a, const struct snapshot *c, const struct 
     return fd < 0 || fd_write_all(fd, text, length) < 0
                ? error_set(err, errno, "write %s/container.json", c->path)
                : 0;
+}
+
+static void read_field(const struct json *json, const char *key, enum record_kind kind, void *value)
+{
+    if (kind == RECORD_TEXT)
+        *(const char **)value = json_get_string(json, key);
+    else if (kind == RECORD_FLAG)
+        *(bool *)value = json_get_bool(json, key);
+    else
+        *(uint64_t *)value = json_get_u64(json, key);
 }
 
 int keeper_record_read(struct arena *a, const struct snapshot *c, struct keeper_record *out,
@@ -63,13 +106,8 @@ int keeper_record_read(struct arena *a, const struct snapshot *c, struct keeper_
     if (file_read(c->dir, "container.json", RECORD_MAX, a, &text, &length, err) < 0 ||
         json_parse(a, text, length, "container.json", &json, err) < 0)
         return error_wrap(err, "container %s", c->id);
-    *out = (struct keeper_record){.image = json_get_string(json, "image"),
-                                  .image_id = json_get_string(json, "imageID"),
-                                  .command = json_get_string(json, "command"),
-                                  .created = json_get_string(json, "created"),
-                                  .stop_signal = json_get_string(json, "stopSignal"),
-                                  .terminal = json_get_bool(json, "terminal"),
-                                  .rm = json_get_bool(json, "rm")};
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+        read_field(json, fields[i].key, fields[i].kind, (char *)out + fields[i].offset);
     return 0;
 }
 
@@ -107,6 +145,19 @@ int keeper_open(const struct runtime *rt, const char *name, struct store *s, str
     return complete_id(s, name, &id, err) < 0 ? -1 : snapshot_open(s, id, c, err);
 }
 
+int keeper_namespace(const struct runtime *rt, const char *option, const char *text, enum namespace_type type,
+                     const char **path, struct error *err)
+{
+    struct container c;
+
+    if (container_load(rt, text + strlen("container:"), &c, err) < 0)
+        return error_wrap(err, "%s %s", option, text);
+    if (c.pid == 0)
+        return error_set(err, 0, "%s %s: it is not running", option, text);
+    *path = arena_printf(rt->arena, "/proc/%d/ns/%s", c.pid, type == NS_USER ? "user" : "net");
+    return 0;
+}
+
 int keeper_wait(const struct snapshot *c, int64_t timeout_ms, struct snapshot_exit *out, struct error *err)
 {
     const struct timespec pause = {.tv_nsec = POLL_MS * 1000000};
@@ -120,7 +171,7 @@ int keeper_wait(const struct snapshot *c, int64_t timeout_ms, struct snapshot_ex
     for (;; timeout_ms -= POLL_MS) {
         if (snapshot_exit_read(c, out, err) < 0)
             return -1;
-        if (out->known || !out->alive)
+        if (out->known || out->created || !out->alive)
             return 1;
         if (timeout_ms <= 0)
             return 0;
@@ -167,7 +218,7 @@ int keeper_remove(const struct runtime *rt, struct store *s, struct snapshot *c,
 
     if (snapshot_exit_read(c, &e, err) < 0)
         return -1;
-    if (e.alive && !e.known) {
+    if (e.alive && !e.known && !e.created) {
         if (container_kill(rt, c->id, SIGKILL, true, err) < 0)
             error_clear(err); /* it ended meanwhile, or is just being made */
         int over = keeper_wait(c, KILL_TIMEOUT_MS, &e, err);
@@ -241,9 +292,11 @@ static void add_clean_up(const struct runtime *rt, const struct store *s, const 
 }
 
 static int become_monitor(const struct runtime *rt, const struct store *s, const struct snapshot *c,
-                          const struct streams *streams, const struct detached *d, bool rm, struct error *err)
+                          const struct streams *streams, const struct detached *d,
+                          const struct keeper_record *r, struct error *err)
 {
     struct arena *a = rt->arena;
+    const unsigned long long files = r->log.off ? 0 : r->log.files ? r->log.files : 1, size = r->log.max_size;
     const char *helper = helper_path(a, "hull-monitor");
     const char *words[MONITOR_ARGUMENTS] = {"hull-monitor",
                                             arena_printf(a, "%d", d->pid),
@@ -252,13 +305,15 @@ static int become_monitor(const struct runtime *rt, const struct store *s, const
                                             inherit(a, streams->input[0]),
                                             inherit(a, streams->output[0]),
                                             inherit(a, streams->errors[0]),
-                                            inherit(a, d->terminal)};
+                                            inherit(a, d->terminal),
+                                            arena_printf(a, "%llu", files),
+                                            arena_printf(a, "%llu", size)};
     struct string_list argv = {0};
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     for (size_t i = 0; i < MONITOR_ARGUMENTS; i++)
         string_list_add(a, &argv, words[i]);
-    add_clean_up(rt, s, c->id, rm, &argv);
+    add_clean_up(rt, s, c->id, r->rm, &argv);
     if (null >= 0 && attach_streams(null, null, null) == 0)
         execv(helper, argv.v);
     return error_set(err, errno, "execute %s", helper);
@@ -266,7 +321,8 @@ static int become_monitor(const struct runtime *rt, const struct store *s, const
 
 /* In the child: never returns. Nothing on @status means that all went well. */
 static void child(const struct runtime *rt, const struct store *s, const struct snapshot *c,
-                  const struct create_options *options, const struct streams *streams, bool rm, int status)
+                  const struct create_options *options, const struct streams *streams,
+                  const struct keeper_record *r, int status)
 {
     struct error err = {0};
     struct detached d = {.terminal = -1};
@@ -279,7 +335,7 @@ static void child(const struct runtime *rt, const struct store *s, const struct 
     if (attach_streams(streams->input[1], streams->output[1], streams->errors[1]) < 0)
         error_set(&err, errno, "dup2");
     else if (container_run(rt, &o, &ignored, &err) == 0) {
-        become_monitor(rt, s, c, streams, &d, rm, &err);
+        become_monitor(rt, s, c, streams, &d, r, &err);
         container_delete(rt, c->id, true, NULL);
     }
     (void)!write(status, &err, sizeof(err));
@@ -288,13 +344,13 @@ static void child(const struct runtime *rt, const struct store *s, const struct 
 
 /* #syscalls: fork setsid pipe2 */
 int keeper_detach(const struct runtime *rt, struct store *s, const struct snapshot *c,
-                  struct create_options *o, bool interactive, bool terminal, bool rm, struct error *err)
+                  struct create_options *o, const struct keeper_record *r, struct error *err)
 {
     struct streams streams;
     int status[2];
     struct error failure;
 
-    if (open_streams(&streams, interactive, terminal, err) < 0)
+    if (open_streams(&streams, r->interactive, r->terminal, err) < 0)
         return -1;
     if (pipe2(status, O_CLOEXEC) < 0)
         return error_set(err, errno, "pipe");
@@ -303,7 +359,7 @@ int keeper_detach(const struct runtime *rt, struct store *s, const struct snapsh
         return error_set(err, errno, "fork");
     if (pid == 0) {
         close(status[0]);
-        child(rt, s, c, o, &streams, rm, status[1]);
+        child(rt, s, c, o, &streams, r, status[1]);
     }
     close(status[1]);
     ssize_t n = read(status[0], &failure, sizeof(failure));

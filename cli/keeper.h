@@ -7,13 +7,24 @@
 #include "cli/command.h"
 #include "images/snapshot.h"
 
-/* container.json */
+/* Of a detached one. */
+struct keeper_log {
+    bool off;
+    uint64_t max_size; /* bytes a file; 0: without end */
+    uint64_t files;    /* the current one, and older ones; 0 means 1 */
+};
+
+/* container.json: what is to be known of it, and how it is started. */
 struct keeper_record {
     const char *image, *image_id; /* its name, or digest; its configuration's digest */
     const char *command;          /* for people */
     const char *created;          /* RFC 3339 */
     const char *stop_signal;      /* as the image says it, or NULL */
-    bool terminal, rm;
+    const char *network, *userns; /* --network and --userns, where a start has to look again; or NULL */
+    const char *vm_asker;         /* as in struct runtime */
+    const char *kernel, *pid_file;
+    bool terminal, interactive, rm, kernel_messages;
+    struct keeper_log log;
 };
 int keeper_record_write(struct arena *a, const struct snapshot *c, const struct keeper_record *r,
                         struct error *err);
@@ -23,6 +34,10 @@ int keeper_record_read(struct arena *a, const struct snapshot *c, struct keeper_
 /** Open the store, and in it the container whose name, or only id that begins so, is @name. */
 int keeper_open(const struct runtime *rt, const char *name, struct store *s, struct snapshot *c,
                 struct error *err);
+
+/** The namespace @type that @text, "container:ID", means. @option is for messages. */
+int keeper_namespace(const struct runtime *rt, const char *option, const char *text, enum namespace_type type,
+                     const char **path, struct error *err);
 
 /** Until it has ended or @timeout_ms (-1: none) is over. 1: it has; 0: it has not. */
 int keeper_wait(const struct snapshot *c, int64_t timeout_ms, struct snapshot_exit *out, struct error *err);
@@ -34,7 +49,6 @@ int keeper_remove(const struct runtime *rt, struct store *s, struct snapshot *c,
  * of theirs. */
 int keeper_erase(const struct runtime *rt, struct store *s, const char *id, struct error *err);
 
-/** Run it in the background by @o, then become its monitor; returns in the caller, when it runs. @interactive: its
- * standard input stays open for `attach`. */
+/** Run it in the background by @o, then become its monitor; returns in the caller, when it runs. */
 int keeper_detach(const struct runtime *rt, struct store *s, const struct snapshot *c,
-                  struct create_options *o, bool interactive, bool terminal, bool rm, struct error *err);
+                  struct create_options *o, const struct keeper_record *r, struct error *err);

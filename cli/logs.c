@@ -4,7 +4,6 @@
  * again when more has come.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +13,9 @@
 #include "base/number.h"
 #include "base/timestamp.h"
 #include "cli/keeper.h"
+#include "cli/log_files.h"
 
-enum { POLL_MS = 50, BLOCK = 64 << 10, STAMP = sizeof("2026-11-21T17:30:00.123456789Z") - 1 };
+enum { POLL_MS = 50, STAMP = sizeof("2026-11-21T17:30:00.123456789Z") - 1 };
 
 struct logs_options {
     const char *tail, *since;
@@ -38,7 +38,7 @@ struct logs {
     const struct logs_options *o;
     const struct snapshot *container;
     const char *since; /* as the log writes times: they sort as text; NULL: from the beginning */
-    FILE *file;
+    struct log_files files;
     char *line;
     size_t room;
 };
@@ -64,38 +64,15 @@ static int parse_since(const struct runtime *rt, const char *text, const char **
     return 0;
 }
 
-/* Where the last @n lines begin. */
-static off_t tail_offset(int fd, off_t size, uint64_t n, char *block)
+static int open_files(struct logs *l, struct error *err)
 {
-    uint64_t found = 0;
-
-    for (off_t end = size; end > 0;) {
-        off_t start = end > BLOCK ? end - BLOCK : 0;
-        ssize_t got = pread(fd, block, (size_t)(end - start), start);
-
-        for (ssize_t i = got - 1; i >= 0; i--)
-            if (block[i] == '\n' && start + i != size - 1 && ++found == n)
-                return start + i + 1;
-        if (got <= 0)
-            break;
-        end = start;
-    }
-    return 0;
-}
-
-static int go_to_tail(const struct runtime *rt, struct logs *l, struct error *err)
-{
+    const char *tail = l->o->tail;
     uint64_t n;
-    off_t size;
 
-    if (!l->o->tail || strcmp(l->o->tail, "all") == 0)
-        return 0;
-    if (number_parse_u64(l->o->tail, "--tail", 0, UINT32_MAX, &n, err) < 0)
-        return -1;
-    if (fseeko(l->file, 0, SEEK_END) < 0 || (size = ftello(l->file)) < 0)
-        return error_set(err, errno, "read the log");
-    off_t start = n == 0 ? size : tail_offset(fileno(l->file), size, n, arena_alloc(rt->arena, BLOCK));
-    return fseeko(l->file, start, SEEK_SET) < 0 ? error_set(err, errno, "read the log") : 0;
+    if (!tail || strcmp(tail, "all") == 0)
+        return log_files_begin(&l->files, err);
+    return number_parse_u64(tail, "--tail", 0, UINT32_MAX, &n, err) < 0 ? -1
+                                                                        : log_files_tail(&l->files, n, err);
 }
 
 /* "STAMP STREAM TAG TEXT\n" */
@@ -115,23 +92,36 @@ static void print_line(const struct logs *l, char *line, size_t length)
     fwrite(tag + 3, 1, (size_t)(end - tag - 3) - goes_on, out);
 }
 
-/* All that is there in whole lines. */
-static int print_lines(struct logs *l, struct error *err)
+/* All that the open file has in whole lines. */
+static int print_file(struct logs *l, struct error *err)
 {
+    FILE *file = l->files.file;
+
     for (;;) {
-        off_t start = ftello(l->file);
-        ssize_t n = getline(&l->line, &l->room, l->file);
+        off_t start = ftello(file);
+        ssize_t n = getline(&l->line, &l->room, file);
 
         if (n > 0 && l->line[n - 1] == '\n') {
             print_line(l, l->line, (size_t)n);
             continue;
         }
-        if (ferror(l->file) || fseeko(l->file, start, SEEK_SET) < 0)
+        if (ferror(file) || fseeko(file, start, SEEK_SET) < 0)
             return error_set(err, errno, "read the log");
-        clearerr(l->file);
+        clearerr(file);
         return fflush(stdout) != 0 || fflush(stderr) != 0 ? error_set(err, errno, "write the log's lines")
                                                           : 0;
     }
+}
+
+/* All that is there. What was added to a file before it was full is read when it is known to be. */
+static int print_lines(struct logs *l, struct error *err)
+{
+    if (print_file(l, err) < 0)
+        return -1;
+    while (log_files_is_full(&l->files))
+        if (print_file(l, err) < 0 || log_files_next(&l->files, err) < 0 || print_file(l, err) < 0)
+            return -1;
+    return 0;
 }
 
 static int follow(struct logs *l, struct error *err)
@@ -152,30 +142,46 @@ static int follow(struct logs *l, struct error *err)
     return 0;
 }
 
+/* One that was only created has printed nothing, and no file is open. */
+static int open_log(struct logs *l, const struct keeper_record *r, struct error *err)
+{
+    struct snapshot_exit e;
+
+    if (r->log.off)
+        return error_set(err, 0, "container %s keeps no log: --log-driver none", l->container->id);
+    if (open_files(l, err) == 0)
+        return 0;
+    if (err->code != ENOENT)
+        return -1;
+    error_clear(err);
+    if (snapshot_exit_read(l->container, &e, err) < 0)
+        return -1;
+    return e.created
+               ? 0
+               : error_set(err, 0, "container %s keeps no log: only detached ones do", l->container->id);
+}
+
 static int logs(const struct runtime *rt, void *options, const struct string_list *arguments,
                 struct error *err)
 {
     struct logs l = {.o = options};
+    struct keeper_record record;
     struct store s;
     struct snapshot c;
 
     if ((l.o->since && parse_since(rt, l.o->since, &l.since, err) < 0) ||
-        keeper_open(rt, arguments->v[0], &s, &c, err) < 0)
+        keeper_open(rt, arguments->v[0], &s, &c, err) < 0 ||
+        keeper_record_read(rt->arena, &c, &record, err) < 0)
         return -1;
     l.container = &c;
-    int fd = openat(c.dir, "log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno == ENOENT)
-        return error_set(err, 0, "container %s keeps no log: only detached ones do", c.id);
-    l.file = fd < 0 ? NULL : fdopen(fd, "r");
-    if (!l.file)
-        return error_set(err, errno, "open the log of container %s", c.id);
-    int rc = go_to_tail(rt, &l, err);
-    if (rc == 0)
-        rc = print_lines(&l, err);
-    if (rc == 0 && l.o->follow)
+    l.files = (struct log_files){.arena = rt->arena, .dir = c.dir};
+    if (open_log(&l, &record, err) < 0)
+        return -1;
+    int rc = l.files.file ? print_lines(&l, err) : 0;
+    if (rc == 0 && l.files.file && l.o->follow)
         rc = follow(&l, err);
     free(l.line);
-    fclose(l.file);
+    log_files_close(&l.files);
     return rc;
 }
 

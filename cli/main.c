@@ -219,12 +219,16 @@ static int hand_over(const struct globals *g, struct arena *a, char *const *argv
     return image_command_exec(a, &globals, argv, err);
 }
 
-/* `run` is two commands: of a bundle, as runc has it, and with --image that of podman. */
-static const struct command *choose_run(const struct command *command, char *const *argv)
+/* `run` and `create` are two commands each: of a bundle, as runc has them, and with --image those of podman. */
+static const struct command *choose_command(const struct command *command, char *const *argv)
 {
-    for (; command == &run_command && *argv && strcmp(*argv, "--") != 0; argv++)
+    const struct command *of_image = command == &run_command      ? &run_image_command
+                                     : command == &create_command ? &create_image_command
+                                                                  : NULL;
+
+    for (; of_image && *argv && strcmp(*argv, "--") != 0; argv++)
         if (strcmp(*argv, "--image") == 0 || strncmp(*argv, "--image=", 8) == 0)
-            return &run_image_command;
+            return of_image;
     return command;
 }
 
@@ -274,7 +278,7 @@ static int dispatch(struct globals *g, struct arena *a, char *const *argv, struc
         return hand_over(g, a, arguments.v, err);
     if (!command)
         return unknown_command(arguments.v[0], err);
-    return run_command_line(g, a, argv[0], choose_run(command, arguments.v + 1), arguments.v + 1, err);
+    return run_command_line(g, a, argv[0], choose_command(command, arguments.v + 1), arguments.v + 1, err);
 }
 
 static void report(const struct globals *g, const char *message)

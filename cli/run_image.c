@@ -1,10 +1,10 @@
 /*
- * `hull run --image`: an image of the store becomes a container. In order, so that whoever is killed leaves nothing that a
+ * `hull run --image` and `hull create --image`: an image of the store becomes a container. In order, so that whoever is killed leaves nothing that a
  * sweep would not spare or `rm` not remove:
  *
  *   find (or pull) the image -> containers/ID with its `uses`, under the store's lock -> config.json (images/bundle.h)
- *   -> the runtime runs it as any bundle; its init mounts the overlay (images/snapshot.h)
- *   -> in the foreground: exit status, and with --rm all of it goes; detached: hull-monitor takes over (keeper.c)
+ *   -> it is started (image_start.h), unless this is create
+ *   -> in the foreground with --rm: all of it goes
  */
 #include "cli/run_image.h"
 
@@ -22,13 +22,12 @@
 #include "base/helper.h"
 #include "base/log.h"
 #include "base/timestamp.h"
-#include "cli/image_root.h"
-#include "cli/keeper.h"
+#include "cli/image_start.h"
 #include "images/snapshot.h"
 #include "images/store_private.h"
 #include "namespaces/namespaces.h"
 
-enum { EXIT_OWN_FAILURE = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, ID_SHORT = 12 };
+enum { EXIT_OWN_FAILURE = 125, ID_SHORT = 12 };
 
 struct image_run {
     struct runtime rt;
@@ -39,7 +38,8 @@ struct image_run {
     struct stack trees;
     struct bundle bundle;
     struct image_userns userns;
-    struct image_root root;
+    struct keeper_record record;
+    bool create; /* and no more */
 };
 
 /* --- the image ----------------------------------------------------------------------------------------------------- */
@@ -264,21 +264,36 @@ static const char *join(struct arena *a, const struct string_list *words)
     return b.data ? b.data : "";
 }
 
+/* What is another container's is looked up again at each start. */
+static const char *of_container(const char *namespace)
+{
+    return namespace && strncmp(namespace, "container:", 10) == 0 ? namespace : NULL;
+}
+
 static int record(struct image_run *r, struct error *err)
 {
     const struct string_list args = bundle_args(&r->bundle);
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    const struct keeper_record k = {
+    r->record = (struct keeper_record){
         .image = r->image.name ? r->image.name : r->image.manifest,
         .image_id = r->image.config_digest,
         .command = join(r->rt.arena, &args),
         .created = timestamp_format(&now, true, arena_alloc(r->rt.arena, TIMESTAMP_SIZE)),
         .stop_signal = r->image.config.stop_signal,
+        .network = of_container(r->o->network),
+        .userns = of_container(r->o->userns),
+        .vm_asker = r->rt.vm_asker,
+        .kernel = r->o->kernel,
+        .pid_file = r->o->pid_file,
         .terminal = r->o->tty,
-        .rm = r->o->rm};
-    return keeper_record_write(r->rt.arena, &r->snapshot, &k, err);
+        .interactive = r->o->interactive,
+        .rm = r->o->rm,
+        .kernel_messages = r->o->kernel_messages};
+    return image_run_log(r->o, &r->record.log, err) < 0
+               ? -1
+               : keeper_record_write(r->rt.arena, &r->snapshot, &r->record, err);
 }
 
 static int make_bundle(struct image_run *r, const struct string_list *arguments, struct error *err)
@@ -310,63 +325,26 @@ static int make_bundle(struct image_run *r, const struct string_list *arguments,
 
 /* --- the run ------------------------------------------------------------------------------------------------------- */
 
-/* Without -i standard input is empty. */
-static int close_input(const struct image_run *r, struct error *err)
+static int print_id(const struct image_run *r, struct error *err)
 {
-    _cleanup_(fd_closep) int null = r->o->interactive ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-    if (r->o->interactive || (r->o->tty && isatty(STDIN_FILENO)))
-        return 0;
-    return null < 0 || dup2(null, STDIN_FILENO) < 0 ? error_set(err, errno, "/dev/null as standard input")
-                                                    : 0;
-}
-
-static int run_foreground(struct image_run *r, const struct create_options *o, int *status, struct error *err)
-{
-    if (close_input(r, err) < 0 || container_run(&r->rt, o, status, err) < 0)
-        return -1;
-    return r->o->rm ? 0 : snapshot_exit_write(&r->snapshot, *status, err);
+    return print_text(arena_printf(r->rt.arena, "%s\n", r->snapshot.id), strlen(r->snapshot.id) + 1, err);
 }
 
 static int run(struct image_run *r, int *status, struct error *err)
 {
-    struct create_options o = {.id = r->snapshot.id,
-                               .bundle = r->snapshot.path,
-                               .config = "config.json",
-                               .pid_file = r->o->pid_file,
-                               .kernel = r->o->kernel,
-                               .kernel_messages = r->o->kernel_messages,
-                               .timing = r->o->timing,
-                               .detach = r->o->detach};
+    const struct image_start start = {.store = &r->store,
+                                      .container = &r->snapshot,
+                                      .record = &r->record,
+                                      .layers = &r->image.layers,
+                                      .attach = !r->o->detach,
+                                      .interactive = r->o->interactive,
+                                      .timing = r->o->timing};
 
-    if (image_root_prepare(&r->rt, &r->store, &r->snapshot, &r->image.layers, r->o->rm, &r->root, &o, err) <
-        0)
+    if (r->create)
+        return snapshot_created_write(&r->snapshot, err) < 0 ? -1 : print_id(r, err);
+    if (image_start(&r->rt, &start, status, err) < 0)
         return -1;
-    if (!r->o->detach)
-        return run_foreground(r, &o, status, err);
-    if (keeper_detach(&r->rt, &r->store, &r->snapshot, &o, r->o->interactive, r->o->tty, r->o->rm, err) < 0)
-        return -1;
-    *status = 0;
-    return print_text(arena_printf(r->rt.arena, "%s\n", r->snapshot.id), strlen(r->snapshot.id) + 1, err);
-}
-
-/* As podman: 127 what is not there, 126 what may not be executed, 125 all else. */
-static int exit_code_of(const char *message)
-{
-    static const struct {
-        const char *words;
-        int code;
-    } codes[] = {{"executable file not found", EXIT_NOT_FOUND},
-                 {"no such file or directory", EXIT_NOT_FOUND},
-                 {"permission denied", EXIT_CANNOT_RUN},
-                 {"is a directory", EXIT_CANNOT_RUN},
-                 {"exec format error", EXIT_CANNOT_RUN}};
-    const char *exec = strstr(message, "exec: \"");
-
-    for (size_t i = 0; exec && i < ARRAY_SIZE(codes); i++)
-        if (strstr(exec, codes[i].words))
-            return codes[i].code;
-    return EXIT_OWN_FAILURE;
+    return r->o->detach ? print_id(r, err) : 0;
 }
 
 static int check_options(const struct image_run *r, const struct image_run_options *o, struct error *err)
@@ -380,15 +358,14 @@ static int check_options(const struct image_run *r, const struct image_run_optio
     return 0;
 }
 
-static int run_image(const struct runtime *rt, void *options, const struct string_list *arguments,
-                     struct error *err)
+static int make(const struct runtime *rt, const struct image_run_options *o,
+                const struct string_list *arguments, bool create, struct error *err)
 {
-    const struct image_run_options *o = options;
     struct image_run r = {.rt = *rt,
                           .o = o,
                           .bundle = {.arena = rt->arena},
                           .snapshot = {.dir = -1, .exit = -1},
-                          .root = {.userns = -1}};
+                          .create = create};
     const char *id = o->name;
     int status = 0, rc;
 
@@ -403,19 +380,46 @@ static int run_image(const struct runtime *rt, void *options, const struct strin
     if (rc == 0)
         rc = run(&r, &status, err);
     if (rc < 0) {
-        err->exit_code = exit_code_of(err->message);
+        err->exit_code = image_start_exit_code(err->message);
         status = -1;
     }
-    if (rc < 0 || (o->rm && !o->detach)) {
+    if (rc < 0 || (o->rm && !o->detach && !create)) {
         struct error left = {0};
 
         if (keeper_erase(rt, &r.store, id, &left) < 0)
             log_warning("%s", left.message);
     }
-    image_root_close(&r.root);
     snapshot_close(&r.snapshot);
     return status;
 }
+
+static int run_image(const struct runtime *rt, void *options, const struct string_list *arguments,
+                     struct error *err)
+{
+    return make(rt, options, arguments, false, err);
+}
+
+static int create_image(const struct runtime *rt, void *options, const struct string_list *arguments,
+                        struct error *err)
+{
+    return make(rt, options, arguments, true, err);
+}
+
+const struct command create_image_command = {
+    .name = "create",
+    .arguments = "[COMMAND [ARGUMENT...]]",
+    .summary = "make a container of an image of the store, for `start`",
+    .details = "With --image, create takes the options below and a command in place of the image's own; "
+               "without it,\n"
+               "a bundle (see `hull create --help`). Its id is printed.\n",
+    .options = image_run_rows,
+    .options_size = sizeof(struct image_run_options),
+    .max_arguments = ARGUMENTS_ANY,
+    .order = OPTIONS_FIRST,
+    .creates = true,
+    .failure_status = EXIT_OWN_FAILURE,
+    .run = create_image,
+};
 
 const struct command run_image_command = {
     .name = "run",

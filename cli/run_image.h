@@ -1,7 +1,7 @@
 /* `run --image`: what its options say, between the file that parses them and the one that runs. */
 #pragma once
 
-#include "cli/command.h"
+#include "cli/keeper.h"
 #include "images/bundle.h"
 #include "images/snapshot.h"
 
@@ -9,9 +9,9 @@ enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER, PULL_NEWER };
 
 struct image_run_options {
     const char *image, *name, *network, *user, *hostname, *working_dir, *memory, *cpus, *pids, *pid_file;
-    const char *kernel, *userns, *subuidname, *subgidname;
+    const char *kernel, *userns, *subuidname, *subgidname, *log_driver;
     struct string_list entrypoint, env, env_files, volumes, mounts, tmpfs, cap_add, cap_drop, security,
-        devices, groups, annotations, uidmaps, gidmaps;
+        devices, groups, annotations, uidmaps, gidmaps, log;
     bool has_entrypoint;
     bool interactive, tty, rm, detach, read_only, init, privileged, quiet, kernel_messages;
     uint64_t timing;
@@ -24,6 +24,9 @@ extern const struct option_row image_run_rows[];
 /** What of @o does not need the image, into @b. */
 int image_run_complete(const struct runtime *rt, const struct image_run_options *o, struct bundle *b,
                        struct error *err);
+
+/** --log-driver and --log-opt. */
+int image_run_log(const struct image_run_options *o, struct keeper_log *log, struct error *err);
 
 /* image_mounts.c: the lists -v, --mount and --tmpfs as mounts, --device and --privileged as devices. */
 int image_run_mounts(const struct image_run_options *o, struct bundle *b, struct error *err);

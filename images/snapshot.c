@@ -11,13 +11,16 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "images/store_private.h"
 
-enum { LAYER_JSON_MAX = 64 << 10, EXIT_MAX = 64 };
+enum { LAYER_JSON_MAX = 64 << 10, USES_MAX = 1 << 20, EXIT_MAX = 64, LOCK_POLL_MS = 10 };
+
+#define CREATED "created\n" /* in the file exit */
 
 /* --- the directory ------------------------------------------------------------------------------------------------- */
 
@@ -170,6 +173,14 @@ int snapshot_exit_read(const struct snapshot *c, struct snapshot_exit *out, stru
     out->status = (int)strtol(text, &end, 10);
     out->known = end > text && *end == ' ';
     out->finished = out->known ? strtoll(end, NULL, 10) : 0;
+    out->created = strcmp(text, CREATED) == 0;
+    return 0;
+}
+
+static int write_exit(const struct snapshot *c, const char *text, size_t length, struct error *err)
+{
+    if (ftruncate(c->exit, 0) < 0 || pwrite(c->exit, text, length, 0) != (ssize_t)length)
+        return error_set(err, errno, "container %s: write down how it ended", c->id);
     return 0;
 }
 
@@ -180,7 +191,46 @@ int snapshot_exit_write(const struct snapshot *c, int status, struct error *err)
 
     clock_gettime(CLOCK_REALTIME, &now);
     int n = snprintf(text, sizeof(text), "%d %lld.%09ld\n", status, (long long)now.tv_sec, now.tv_nsec);
-    if (pwrite(c->exit, text, (size_t)n, 0) != n)
-        return error_set(err, errno, "container %s: write down how it ended", c->id);
+    return write_exit(c, text, (size_t)n, err);
+}
+
+int snapshot_created_write(const struct snapshot *c, struct error *err)
+{
+    return write_exit(c, CREATED, strlen(CREATED), err);
+}
+
+int snapshot_exit_clear(const struct snapshot *c, struct error *err)
+{
+    return write_exit(c, "", 0, err);
+}
+
+int snapshot_lock(const struct snapshot *c, int64_t timeout_ms, struct error *err)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000};
+
+    if (c->exit < 0)
+        return error_set(err, 0, "container %s is only half made: `hull rm %s` removes it", c->id, c->id);
+    for (; flock(c->exit, LOCK_EX | LOCK_NB) < 0; timeout_ms -= LOCK_POLL_MS) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return error_set(err, errno, "lock container %s", c->id);
+        if (timeout_ms <= 0)
+            return error_set(err, EBUSY, "container %s: somebody else is at work on it", c->id);
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+/* `uses`: the manifest, the configuration, the layers. */
+int snapshot_layers(const struct store *s, const struct snapshot *c, struct string_list *layers,
+                    struct error *err)
+{
+    char *text, *line;
+
+    if (file_read(c->dir, "uses", USES_MAX, s->arena, &text, NULL, err) < 0)
+        return error_wrap(err, "container %s", c->id);
+    *layers = (struct string_list){.v = arena_new_n(s->arena, strlen(text) / 2 + 1, char *)};
+    for (size_t i = 0; (line = strsep(&text, "\n")) && *line; i++)
+        if (i >= 2)
+            layers->v[layers->n++] = line;
     return 0;
 }

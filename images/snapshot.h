@@ -5,7 +5,8 @@
  *     upper, work  overlayfs's: what the container wrote
  *     root         where its init mounts the overlay, in the container's own mount namespace: always empty on the host
  *     exit         locked (flock) by whoever looks after the container, as long as it lives; then says how it ended:
- *                  "STATUS SECONDS.NANOSECONDS\n". Empty and unlocked: its keeper was killed
+ *                  "STATUS SECONDS.NANOSECONDS\n", or "created\n" when it has not run yet. Empty and unlocked: its
+ *                  keeper was killed
  *     config.json  for the runtime: the directory is the bundle
  *     container.json, log, attach, hosts, hostname, volumes/N
  */
@@ -37,7 +38,8 @@ int snapshot_ids(const struct store *s, struct string_list *ids, struct error *e
 
 /* How one ended. */
 struct snapshot_exit {
-    bool alive; /* its keeper is */
+    bool alive;   /* its keeper is, or somebody else has the lock */
+    bool created; /* it has not run yet */
     bool known;
     int status;       /* as a shell would say it */
     int64_t finished; /* seconds since 1970 */
@@ -45,6 +47,17 @@ struct snapshot_exit {
 int snapshot_exit_read(const struct snapshot *c, struct snapshot_exit *out, struct error *err);
 /** Write it down; the lock stays. */
 int snapshot_exit_write(const struct snapshot *c, int status, struct error *err);
+/** It is made, and does not run yet. */
+int snapshot_created_write(const struct snapshot *c, struct error *err);
+/** It begins to run. The lock is held. */
+int snapshot_exit_clear(const struct snapshot *c, struct error *err);
+
+/** Look after a container that nobody looks after: wait for the lock, until snapshot_close(). */
+int snapshot_lock(const struct snapshot *c, int64_t timeout_ms, struct error *err);
+
+/** The keys of its image's layers, base first. */
+int snapshot_layers(const struct store *s, const struct snapshot *c, struct string_list *layers,
+                    struct error *err);
 
 struct snapshot_mount {
     const struct store *store;

@@ -11,6 +11,7 @@
  */
 #include "runtime/monitor/monitor.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -41,7 +42,11 @@ struct source {
 
 struct monitor {
     pid_t pid;
-    int exit, dir, input, terminal, log, listener, signals;
+    int exit, dir, input, terminal, listener, signals;
+    int log; /* -1: none is kept */
+    int log_files;
+    long long log_max, log_size;
+    unsigned long long log_next; /* N of the next log.N */
     struct source sources[SOURCES];
     int clients[CLIENTS_MAX];
     bool ended;
@@ -136,7 +141,72 @@ static int take_message(struct monitor *m, int client)
     return 0;
 }
 
-/* --- output -------------------------------------------------------------------------------------------------------- */
+/* --- the log ------------------------------------------------------------------------------------------------------- */
+
+static int open_log(struct monitor *m)
+{
+    struct stat st;
+
+    m->log = openat(m->dir, MONITOR_LOG, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (m->log < 0 || fstat(m->log, &st) < 0)
+        return -1;
+    m->log_size = st.st_size;
+    return 0;
+}
+
+/* The number that the last full log got, by whoever looked after the container before. Once, at set-up: opendir allocates. */
+static int find_last(struct monitor *m)
+{
+    DIR *dir = fdopendir(dup(m->dir));
+    const struct dirent *e;
+
+    if (!dir)
+        return -1;
+    m->log_next = 1;
+    while ((e = readdir(dir))) {
+        unsigned long long n = strncmp(e->d_name, MONITOR_LOG ".", sizeof(MONITOR_LOG)) == 0
+                                   ? strtoull(e->d_name + sizeof(MONITOR_LOG), NULL, 10)
+                                   : 0;
+        if (n >= m->log_next)
+            m->log_next = n + 1;
+    }
+    return closedir(dir);
+}
+
+/* On a full disk, or where something is wrong with the directory, the log goes on as it is. #syscalls: renameat unlinkat */
+static void rotate(struct monitor *m)
+{
+    char name[PREFIX_MAX];
+    int old = m->log;
+
+    snprintf(name, sizeof(name), MONITOR_LOG ".%llu", m->log_next);
+    if (m->log_files > 1 ? renameat(m->dir, MONITOR_LOG, m->dir, name) : unlinkat(m->dir, MONITOR_LOG, 0))
+        return;
+    m->log_next++;
+    if (open_log(m) < 0)
+        m->log = old;
+    else
+        close(old);
+    if (m->log_next <= (unsigned long long)m->log_files)
+        return;
+    snprintf(name, sizeof(name), MONITOR_LOG ".%llu", m->log_next - (unsigned long long)m->log_files);
+    unlinkat(m->dir, name, 0);
+}
+
+/* A full disk loses lines of the log, not the container. */
+static int write_line(struct monitor *m, const char *prefix, size_t n, const char *line, size_t length,
+                      bool whole)
+{
+    long long size = (long long)n + (long long)length + !whole;
+
+    if (m->log_max && m->log_size && m->log_size + size > m->log_max)
+        rotate(m);
+    m->log_size += size;
+    return write_all(m->log, prefix, n) < 0 || write_all(m->log, line, length) < 0 ||
+                   (!whole && write_all(m->log, "\n", 1) < 0)
+               ? -1
+               : 0;
+}
 
 static void write_lines(struct monitor *m, const struct source *s, size_t length)
 {
@@ -153,13 +223,13 @@ static void write_lines(struct monitor *m, const struct source *s, size_t length
                          t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec,
                          now.tv_nsec, s->name, newline ? 'F' : 'P');
 
-        /* a full disk loses lines of the log, not the container */
-        if (write_all(m->log, prefix, (size_t)p) < 0 || write_all(m->log, line, n) < 0 ||
-            (!newline && write_all(m->log, "\n", 1) < 0))
+        if (write_line(m, prefix, (size_t)p, line, n, newline) < 0)
             return;
         line += n;
     }
 }
+
+/* --- output -------------------------------------------------------------------------------------------------------- */
 
 static void take_output(struct monitor *m, struct source *s)
 {
@@ -173,7 +243,8 @@ static void take_output(struct monitor *m, struct source *s)
         s->fd = -1;
         return;
     }
-    write_lines(m, s, (size_t)n);
+    if (m->log >= 0)
+        write_lines(m, s, (size_t)n);
     tell(m, s->type, buffer, (size_t)n);
 }
 
@@ -251,6 +322,8 @@ static int begin(struct monitor *m, char **argv)
         if (*fds[i] >= 0 && fds[i] != &m->exit && fcntl(*fds[i], F_SETFD, FD_CLOEXEC) < 0)
             return -1;
     }
+    m->log_files = atoi(argv[MONITOR_ARGUMENTS - 2]);
+    m->log_max = atoll(argv[MONITOR_ARGUMENTS - 1]);
     if (m->terminal >= 0)
         m->input = m->sources[0].fd = m->terminal;
     if (m->input >= 0 && fcntl(m->input, F_SETFL, O_NONBLOCK) < 0)
@@ -263,9 +336,12 @@ static int begin(struct monitor *m, char **argv)
     sigemptyset(&all);
     sigaddset(&all, SIGCHLD);
     m->signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-    m->log = openat(m->dir, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    m->log = -1;
+    if (m->log_files && (find_last(m) < 0 || open_log(m) < 0))
+        return -1;
+    unlinkat(m->dir, address.sun_path, 0); /* of its life before */
     m->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    return m->signals < 0 || m->log < 0 || m->listener < 0 || fchdir(m->dir) < 0 ||
+    return m->signals < 0 || m->listener < 0 || fchdir(m->dir) < 0 ||
                    bind(m->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
                    listen(m->listener, CLIENTS_MAX) < 0 || chdir("/") < 0
                ? -1

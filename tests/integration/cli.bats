@@ -102,7 +102,7 @@ options_of()
 
 @test "wrong usage: a complaint, the way to help, exit status 1" {
     local words
-    for words in create 'create a b' run start 'start a b' state 'state a b' delete kill 'kill a b c' exec 'exec a' ps \
+    for words in create 'create a b' run start state 'state a b' delete kill 'kill a b c' exec 'exec a' ps \
         'list a' 'spec a' 'features a' 'run --nothing a' 'run -dz a' 'create --bundle' 'list --format xml' \
         'ps --format xml a' 'run --detach=perhaps a' 'exec --env A a b' 'run --preserve-fds 0x1 a' 'kill -9 a'; do
         # shellcheck disable=SC2086

@@ -15,14 +15,6 @@ teardown()
     image_teardown
 }
 
-# detach NAME OPTION... : run -d
-detach()
-{
-    local name=$1
-    shift
-    hull run --detach --name "$name" --image box "$@" </dev/null >"$DIR/id"
-}
-
 monitor_of()
 {
     pgrep -f "^hull-monitor $(pid_of "$1") "

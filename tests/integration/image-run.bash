@@ -79,6 +79,14 @@ run_image()
     run hull run --image box "$@" </dev/null
 }
 
+# detach NAME OPTION... : run -d
+detach()
+{
+    local name=$1
+    shift
+    hull run --detach --name "$name" --image box "$@" </dev/null >"$DIR/id"
+}
+
 # Nothing of this test's containers in the store, and the store itself as it was.
 image_teardown()
 {
