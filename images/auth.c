@@ -150,8 +150,8 @@ static const struct field helper_answer_table_fields[] = {
 };
 TABLE(helper_answer_table);
 
-static int ask_helper(struct arena *a, const char *helper, const char *host, struct credentials *out,
-                      struct error *err)
+int auth_helper_ask(struct arena *a, const char *helper, const char *host, struct credentials *out,
+                    struct error *err)
 {
     struct helper_answer answer = {0};
     struct spec_complaints complaints = {.arena = a};
@@ -183,10 +183,10 @@ int auth_lookup(struct arena *a, const struct auth_file *f, const char *file, co
     const struct auth_entry *entry;
 
     if (helper)
-        return ask_helper(a, helper, host, out, err);
+        return auth_helper_ask(a, helper, host, out, err);
     if ((entry = find_entry(a, f, host, repository)))
         return take_entry(a, entry, file, out, err);
-    return f->store ? ask_helper(a, f->store, host, out, err) : 0;
+    return f->store ? auth_helper_ask(a, f->store, host, out, err) : 0;
 }
 
 /* --- files --------------------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "runtime/spec/spec.h"
 
 struct credentials {
     const char *user, *password;
@@ -30,7 +31,17 @@ int auth_store(struct arena *a, const char *authfile, const char *key, const str
 /** Forget; 1, or 0 when there was nothing for @key in the file that auth_store() writes. */
 int auth_erase(struct arena *a, const char *authfile, const char *key, struct error *err);
 
-/** Forget all; returns how many there were. */
+/* The same, as registries.conf's credential-helpers say: names of programs, and "containers-auth.json" for the files above,
+ * in the order to be asked. NULL or empty: the files. What is stored goes to the first that takes it; what is erased, from all. */
+
+int auth_find_in_order(struct arena *a, const struct string_list *helpers, const char *authfile,
+                       const char *host, const char *repository, struct credentials *out, struct error *err);
+int auth_store_in_order(struct arena *a, const struct string_list *helpers, const char *authfile,
+                        const char *key, const struct credentials *c, struct error *err);
+int auth_erase_in_order(struct arena *a, const struct string_list *helpers, const char *authfile,
+                        const char *key, struct error *err);
+
+/** Forget all of the file; returns how many there were. */
 int auth_erase_all(struct arena *a, const char *authfile, struct error *err);
 
 /** The file that auth_store() writes. NULL with @err when the environment does not tell. */

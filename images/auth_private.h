@@ -41,5 +41,13 @@ bool auth_key_matches(const char *key, const char *wanted);
 int auth_helper_run(struct arena *a, const char *name, const char *action, const char *input, char **output,
                     struct error *err);
 
+/** Ask docker-credential-@helper. 1: found; 0: not. */
+int auth_helper_ask(struct arena *a, const char *helper, const char *host, struct credentials *out,
+                    struct error *err);
+
+/** Have it keep @c for @key; forget what it has, if @c is NULL: 1, or 0 when it had nothing. */
+int auth_helper_tell(struct arena *a, const char *helper, const char *key, const struct credentials *c,
+                     struct error *err);
+
 /** What a helper calls @host. */
 const char *auth_helper_url(struct arena *a, const char *host);

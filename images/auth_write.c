@@ -118,8 +118,8 @@ static const char *helper_of(const struct edit *e, const char *key)
     return helper ? helper : e->file.store;
 }
 
-static int tell_helper(struct arena *a, const char *helper, const char *key, const struct credentials *c,
-                       struct error *err)
+int auth_helper_tell(struct arena *a, const char *helper, const char *key, const struct credentials *c,
+                     struct error *err)
 {
     struct json_writer w = json_writer_begin(a, false);
     const char *url = auth_helper_url(a, key);
@@ -150,7 +150,7 @@ int auth_store(struct arena *a, const char *authfile, const char *key, const str
     if (strchr(c->user, ':'))
         return error_set(err, 0, "login: a user's name cannot hold \":\", which ends it in %s", e.path);
     helper = helper_of(&e, key);
-    return helper ? tell_helper(a, helper, key, c, err) : edit_write(&e, key, c, err);
+    return helper ? auth_helper_tell(a, helper, key, c, err) : edit_write(&e, key, c, err);
 }
 
 int auth_erase(struct arena *a, const char *authfile, const char *key, struct error *err)
@@ -163,7 +163,7 @@ int auth_erase(struct arena *a, const char *authfile, const char *key, struct er
         return -1;
     helper = helper_of(&e, key);
     if (helper)
-        return tell_helper(a, helper, key, NULL, err);
+        return auth_helper_tell(a, helper, key, NULL, err);
     for (size_t i = 0; i < e.file.n_entries; i++)
         found |= auth_key_matches(e.file.entries[i].key, key);
     return found ? (edit_write(&e, key, NULL, err) < 0 ? -1 : 1) : 0;

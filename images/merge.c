@@ -144,37 +144,6 @@ static int link_again(struct merge *m, const struct stack_entry *e, int parent, 
 
 /* --- making -------------------------------------------------------------------------------------------------------- */
 
-static int make_link(struct merge *m, const struct stack_entry *e, int parent, const char *name,
-                     struct error *err)
-{
-    _cleanup_(fd_closep) int fd = stack_open(m->stack, e, O_PATH);
-    char target[4096];
-    ssize_t n = fd < 0 ? -1 : readlinkat(fd, "", target, sizeof(target) - 1);
-
-    if (n < 0)
-        return error_set(err, errno, "read the link");
-    target[n] = '\0';
-    return symlinkat(target, parent, name) < 0 ? error_set(err, errno, "make the link") : 0;
-}
-
-/* What is no file with content: owner, mode, time by name, in a directory of ours. */
-static int make_special(struct merge *m, const struct stack_entry *e, int parent, const char *name,
-                        struct error *err)
-{
-    const struct timespec times[2] = {e->st.st_atim, e->st.st_mtim};
-    bool link = S_ISLNK(e->st.st_mode);
-
-    if (link && make_link(m, e, parent, name, err) < 0)
-        return -1;
-    if (!link && mknodat(parent, name, (e->st.st_mode & S_IFMT) | 0600, e->st.st_rdev) < 0)
-        return error_set(err, errno, "make the device or fifo");
-    if (fchownat(parent, name, e->st.st_uid, e->st.st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-        (!link && fchmodat(parent, name, e->st.st_mode & 07777, 0) < 0) ||
-        utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0)
-        return error_set(err, errno, "set its owner, mode and time");
-    return 0;
-}
-
 static int make_file(struct merge *m, const struct stack_entry *e, int parent, const char *name,
                      struct error *err)
 {
@@ -187,9 +156,7 @@ static int make_file(struct merge *m, const struct stack_entry *e, int parent, c
     linked = link_again(m, e, parent, name, err);
     if (linked != 0)
         return linked < 0 ? -1 : 0;
-    if (!S_ISREG(e->st.st_mode))
-        return make_special(m, e, parent, name, err);
-    _cleanup_(fd_closep) int from = stack_open(m->stack, e, O_RDONLY);
+    _cleanup_(fd_closep) int from = stack_open(m->stack, e, S_ISREG(e->st.st_mode) ? O_RDONLY : O_PATH);
     return from < 0 ? error_set(err, errno, "open it") : unpack_copy_up(from, &e->st, parent, name, err);
 }
 

@@ -38,8 +38,8 @@ struct alias {
 
 /* One file. */
 struct document {
-    struct string_list search;
-    bool has_search;
+    struct string_list search, helpers;
+    bool has_search, has_helpers;
     char *short_name_mode;
     struct rule *rules;
     size_t n_rules;
@@ -50,7 +50,7 @@ struct document {
 
 struct registries {
     struct arena *arena;
-    struct string_list search;
+    struct string_list search, helpers;
     bool enforcing;
     const char *file; /* the last one read: where to write what is missing; NULL: there was none */
     struct rule *rules;
@@ -90,6 +90,7 @@ TABLE(alias_table, KEYED(struct alias, name), .value_is_field = true, .done = ch
 
 static const struct field document_table_fields[] = {
     STRINGS("unqualified-search-registries", struct document, search, AUX(struct document, has_search)),
+    STRINGS("credential-helpers", struct document, helpers, AUX(struct document, has_helpers)),
     STRING("short-name-mode", struct document, short_name_mode, .flags = NAMES, .names = mode_names),
     LIST("registry", struct document, rules, n_rules, &rule_table),
     MAP("aliases", struct document, aliases, n_aliases, &alias_table),
@@ -243,6 +244,8 @@ int registries_add(struct registries *r, const char *text, size_t length, const 
     r->file = file;
     if (doc.has_search)
         r->search = doc.search;
+    if (doc.has_helpers)
+        r->helpers = doc.helpers;
     if (doc.short_name_mode)
         r->enforcing = strcmp(doc.short_name_mode, "enforcing") == 0;
     for (size_t i = 0; i < doc.n_rules; i++)
@@ -251,6 +254,11 @@ int registries_add(struct registries *r, const char *text, size_t length, const 
         if (doc.aliases[i].value)
             add_alias(r, doc.aliases[i]);
     return 0;
+}
+
+const struct string_list *registries_credential_helpers(const struct registries *r)
+{
+    return &r->helpers;
 }
 
 /* --- files --------------------------------------------------------------------------------------------------------- */

@@ -35,6 +35,9 @@ struct registries *registries_new(struct arena *a);
 int registries_add(struct registries *r, const char *text, size_t length, const char *file,
                    struct error *err);
 
+/** Who is to be asked for credentials: see auth_find_in_order(). */
+const struct string_list *registries_credential_helpers(const struct registries *r);
+
 /** The full names that @ref may stand for, to be tried in this order: itself, unless it is short. */
 int registries_candidates(struct registries *r, const struct reference *ref, struct reference **out,
                           size_t *n, struct error *err);

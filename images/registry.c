@@ -52,6 +52,12 @@ static const struct {
     {CURLE_FAILED_INIT, false, ""},
 };
 
+/* TLS 1.3 refuses after the handshake, when something is read: a broken connection, but for OpenSSL's words. */
+static bool wants_our_certificate(const char *problem)
+{
+    return strstr(problem, "alert") && strstr(problem, "certificate");
+}
+
 static enum outcome transfer_failed(struct registry *r, const struct http_exchange *x, const struct call *c,
                                     struct error *err)
 {
@@ -75,6 +81,13 @@ static enum outcome transfer_failed(struct registry *r, const struct http_exchan
             error_set(err, 0, "%s: %s: %s%s", r->host, c->what, problem, hopeless[i].hint);
             return OUTCOME_FAILED;
         }
+    if (wants_our_certificate(problem)) {
+        error_set(err, 0,
+                  "%s: %s: %s (it wants a certificate of ours: client.cert and client.key in "
+                  "/etc/containers/certs.d/%s, or --cert-dir)",
+                  r->host, c->what, problem, r->host);
+        return OUTCOME_FAILED;
+    }
     error_set(err, 0, "%s: %s: %s", r->host, c->what, problem);
     return OUTCOME_AGAIN;
 }
@@ -380,7 +393,8 @@ static int find_scheme(struct registry *r, struct error *err)
     if (http_exchange_init(r->http, &x, err) < 0)
         return -1;
     result = send_once(r, &x, &c, arena_printf(&r->arena, "%s/v2/", r->base), false, &generation, err);
-    if (result == 0 && x.answer.status == 0 && !http_cancelled(r->http))
+    if (result == 0 && x.answer.status == 0 && !http_cancelled(r->http) &&
+        !wants_our_certificate(x.answer.problem))
         r->base = arena_printf(&r->arena, "http%s", r->base + strlen("https"));
     http_exchange_destroy(&x);
     return result;
@@ -403,7 +417,8 @@ static int set_up(struct registry *r, const struct registry_endpoint *e, const s
         r->credentials = *s->credentials;
         r->has_credentials = true;
     } else {
-        found = auth_find(&r->arena, s->authfile, r->host, r->repository, &r->credentials, err);
+        found = auth_find_in_order(&r->arena, s->helpers, s->authfile, r->host, r->repository,
+                                   &r->credentials, err);
         if (found < 0)
             return error_wrap(err, "credentials for %s", r->host);
         r->has_credentials = found == 1;

@@ -29,6 +29,7 @@ enum tls_verify { TLS_AS_CONFIGURED, TLS_VERIFY, TLS_ANYTHING };
 struct registry_settings {
     const char *authfile, *cert_dir;
     const struct credentials *credentials; /* in place of the files' */
+    const struct string_list *helpers;     /* whom to ask for them: auth_find_in_order() */
     enum tls_verify tls_verify;
     unsigned retry_ms;     /* the first pause before another try; 0: half a second */
     unsigned idle_seconds; /* so long nothing may come; 0: HTTP_IDLE */

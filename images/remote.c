@@ -15,7 +15,10 @@ int remote_start(struct remote *r, struct arena *a, const struct registry_settin
                  struct error *err)
 {
     *r = (struct remote){.arena = a, .settings = *settings};
-    return registries_load(a, &r->registries, err) < 0 ? -1 : http_start(&r->http, err);
+    if (registries_load(a, &r->registries, err) < 0)
+        return -1;
+    r->settings.helpers = registries_credential_helpers(r->registries);
+    return http_start(&r->http, err);
 }
 
 void remote_stop(struct remote *r)

@@ -68,10 +68,17 @@ static int write_content(struct unpack *u, const struct unpack_entry *e, int fd,
     const void *data;
     size_t length;
     la_int64_t offset;
+    const uint64_t size = (uint64_t)archive_entry_size(e->archive);
     off_t end = 0; /* of what was written */
     int rc;
 
+    if (size > DECOMPRESS_MAX)
+        return error_set(err, 0, "a size of %llu MiB, and Hull's limit for one file is %llu",
+                         (unsigned long long)size >> 20, DECOMPRESS_MAX >> 20);
     while ((rc = archive_read_data_block(u->archive, &data, &length, &offset)) == ARCHIVE_OK) {
+        if (offset < 0 || (uint64_t)offset > size || length > size - (uint64_t)offset)
+            return error_set(err, 0, "content beyond its size of %llu bytes: its map of holes is wrong",
+                             (unsigned long long)size);
         if (u->skeleton && length &&
             skeleton_content(u->skeleton, (uint64_t)archive_filter_bytes(u->archive, 0), length,
                              (uint64_t)offset, err) < 0)
@@ -83,7 +90,7 @@ static int write_content(struct unpack *u, const struct unpack_entry *e, int fd,
     }
     if (rc != ARCHIVE_EOF)
         return error_set(err, 0, "its content cannot be read: %s", unpack_archive_error(u));
-    if (archive_entry_size(e->archive) > end && ftruncate(fd, (off_t)archive_entry_size(e->archive)) < 0)
+    if ((off_t)size > end && ftruncate(fd, (off_t)size) < 0)
         return error_set(err, errno, "give it its size");
     return 0;
 }
@@ -128,8 +135,38 @@ static int copy_content(int from, int to, off_t size, struct error *err)
     return ftruncate(to, size) < 0 ? error_set(err, errno, "give it its size") : 0;
 }
 
+static int copy_link(int from, int parent, const char *name, struct error *err)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlinkat(from, "", target, sizeof(target) - 1);
+
+    if (n < 0)
+        return error_set(err, errno, "read the link %s", name);
+    target[n] = '\0';
+    return symlinkat(target, parent, name) < 0 ? error_set(err, errno, "make the link %s", name) : 0;
+}
+
+/* What is no file with content: owner, mode, time by name, in a directory of ours. */
+static int copy_special(int from, const struct stat *st, int parent, const char *name, struct error *err)
+{
+    const struct timespec times[2] = {st->st_atim, st->st_mtim};
+    bool link = S_ISLNK(st->st_mode);
+
+    if (link && copy_link(from, parent, name, err) < 0)
+        return -1;
+    if (!link && mknodat(parent, name, (st->st_mode & S_IFMT) | 0600, st->st_rdev) < 0)
+        return error_set(err, errno, "make the device or fifo %s", name);
+    if (fchownat(parent, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+        (!link && fchmodat(parent, name, st->st_mode & 07777, 0) < 0) ||
+        utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_set(err, errno, "set the owner, mode and time of %s", name);
+    return 0;
+}
+
 int unpack_copy_up(int from, const struct stat *st, int parent, const char *name, struct error *err)
 {
+    if (!S_ISREG(st->st_mode))
+        return copy_special(from, st, parent, name, err);
     _cleanup_(fd_closep) int to =
         openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
@@ -199,14 +236,15 @@ static int fetch_target(struct unpack *u, const char *target, struct stack_entry
         return -1;
     if (place->st.st_mode && place->tree == 0)
         return 0;
-    if (!S_ISREG(place->st.st_mode))
+    if (!place->st.st_mode || S_ISDIR(place->st.st_mode))
         return error_set(err, place->st.st_mode ? 0 : ENOENT, "\"%.300s\"%s", target,
-                         place->st.st_mode ? " is no regular file of a layer below" : "");
+                         place->st.st_mode ? " is a directory of a layer below" : "");
     strcpy(parent_path, place->path);
     slash = strrchr(parent_path, '/');
     *(slash ? slash : parent_path) = '\0';
     _cleanup_(fd_closep) int parent = unpack_make_path(u, parent_path, err);
-    _cleanup_(fd_closep) int from = stack_open(&u->stack, place, O_RDONLY);
+    _cleanup_(fd_closep) int from =
+        stack_open(&u->stack, place, S_ISREG(place->st.st_mode) ? O_RDONLY : O_PATH);
     if (parent < 0)
         return -1;
     if (from < 0)
@@ -232,7 +270,12 @@ int unpack_hardlink(struct unpack *u, const struct unpack_entry *e, struct error
     if (err->code != ENOENT)
         return -1;
     error_clear(err);
-    if (fetch_target(u, target, &place, err) < 0)
-        return error_wrap(err, "a hard link");
+    if (fetch_target(u, target, &place, err) < 0) {
+        if (err->code != ENOENT || !u->devices_left_out)
+            return error_wrap(err, "a hard link");
+        error_clear(err); /* to a device, it seems, which could not be made */
+        u->devices_left_out++;
+        return 0;
+    }
     return link_replacing(u, e, place.path, err);
 }

@@ -138,9 +138,12 @@ static int login(const struct runtime *rt, void *options, const struct string_li
     struct arena *a = rt->arena;
     const char *host = host_of(a, arguments);
     struct credentials c = {0};
+    struct registries *registries;
 
     if (find_credentials(o, a, &c, err) < 0 || check(o, a, host, &c, err) < 0 ||
-        auth_store(a, o->remote.authfile, host, &c, err) < 0)
+        registries_load(a, &registries, err) < 0 ||
+        auth_store_in_order(a, registries_credential_helpers(registries), o->remote.authfile, host, &c, err) <
+            0)
         return -1;
     const char *text = arena_printf(a, "Login to %s succeeded\n", host);
     return print_text(text, strlen(text), err);
@@ -160,7 +163,7 @@ const struct command login_command = {
 /* --- logout -------------------------------------------------------------------------------------------------------- */
 
 static const struct option_row logout_rows[] = {
-    OPTION(struct login_options, "all", 'a', NULL, all, option_flag, "all registries"),
+    OPTION(struct login_options, "all", 'a', NULL, all, option_flag, "all registries that the file knows"),
     OPTION(struct login_options, "authfile", 0, "FILE", remote.authfile, option_string,
            "the file that holds the credentials"),
     {0},
@@ -172,9 +175,14 @@ static int logout(const struct runtime *rt, void *options, const struct string_l
     const struct login_options *o = options;
     struct arena *a = rt->arena;
     const char *host = host_of(a, arguments), *text;
+    struct registries *registries;
     int n;
 
-    n = o->all ? auth_erase_all(a, o->remote.authfile, err) : auth_erase(a, o->remote.authfile, host, err);
+    if (registries_load(a, &registries, err) < 0)
+        return -1;
+    n = o->all ? auth_erase_all(a, o->remote.authfile, err)
+               : auth_erase_in_order(a, registries_credential_helpers(registries), o->remote.authfile, host,
+                                     err);
     if (n < 0)
         return -1;
     if (n == 0 && !o->all)

@@ -146,6 +146,47 @@ Test(auth, helpers, .init = make_helpers, .fini = remove_helpers)
     cr_expect(strstr(err.message, "docker-credential-endless"), "%s", err.message);
 }
 
+/* registries.conf's credential-helpers: in this order, past those that fail or know nothing. */
+Test(auth, order, .init = make_helpers, .fini = remove_helpers)
+{
+    static const struct {
+        const char *helpers[4], *user;
+    } samples[] = {
+        {{NULL}, "f"},
+        {{"containers-auth.json", "good"}, "f"},
+        {{"good", "containers-auth.json"}, "a.io"},
+        {{"none", "dies", "containers-auth.json"}, "f"},
+        {{"absent", "good"}, "a.io"},
+        {{"none"}, NULL},
+    };
+    const char *file = arena_printf(&a, "%s/auth.json", directory);
+    const char *text = "{\"auths\":{\"a.io\":{\"username\":\"f\"}}}";
+    const struct credentials user = {.user = "u", .password = "p"};
+
+    cr_assert_eq(file_replace(AT_FDCWD, file, 0600, text, strlen(text), &err), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+        struct string_list list = {.v = (char **)samples[i].helpers};
+        while (list.v[list.n])
+            list.n++;
+        int found = auth_find_in_order(&a, &list, file, "a.io", "x", &c, &err);
+        cr_expect_eq(found, samples[i].user != NULL, "%zu: %s", i, err.message);
+        if (found > 0)
+            cr_expect_str_eq(c.user, samples[i].user, "%zu", i);
+    }
+    char *dies[] = {"none", "dies"}, *keeps[] = {"dies", "keeps", "containers-auth.json"};
+    struct string_list list = {.v = dies, .n = 2};
+    cr_expect_eq(auth_find_in_order(&a, &list, file, "a.io", "x", &c, &err), -1);
+    cr_expect(strstr(err.message, "docker-credential-dies"), "%s", err.message);
+    list = (struct string_list){.v = keeps, .n = 3};
+    cr_expect_eq(auth_store_in_order(&a, &list, file, "a.io", &user, &err), 0, "%s", err.message);
+    cr_expect_eq(access(arena_printf(&a, "%s/docker-credential-keeps.store", directory), F_OK), 0);
+    cr_expect_eq(auth_find(&a, file, "a.io", "x", &c, &err), 1);
+    cr_expect_str_eq(c.user, "f"); /* was not told */
+    list = (struct string_list){.v = keeps + 1, .n = 2};
+    cr_expect_eq(auth_erase_in_order(&a, &list, file, "a.io", &err), 1, "%s", err.message);
+    cr_expect_eq(auth_find(&a, file, "a.io", "x", &c, &err), 0);
+}
+
 static char *content(const char *path)
 {
     char *text = NULL;

@@ -267,6 +267,30 @@ Test(unpack, hard_links_to_a_layer_below)
     cr_expect(result.depends);
 }
 
+Test(unpack, hard_links_to_what_is_no_regular_file_of_a_layer_below)
+{
+    TAR(&t, .name = "d/l", .type = '2', .link = "nowhere", .uid = 4, .mtime = 5);
+    TAR(&t, .name = "d/p", .type = '6', .mode = 0622, .uid = 6, .mtime = 7);
+    TAR(&t, .name = "d/c", .type = '3', .major = 1, .minor = 3, .mode = 0666);
+    must_unpack_at(1, &t);
+    TAR(&t, .name = "l", .type = '1', .link = "d/l");
+    TAR(&t, .name = "p", .type = '1', .link = "d/p");
+    TAR(&t, .name = "c", .type = '1', .link = "d/c");
+    must_unpack(&t);
+    struct stat l = stat_at(TREE, "l"), p = stat_at(TREE, "p"), c = stat_at(TREE, "c");
+    cr_expect(S_ISLNK(l.st_mode) && l.st_nlink == 2 && l.st_uid == 4 && l.st_mtim.tv_sec == 5);
+    cr_expect(p.st_mode == (S_IFIFO | 0622) && p.st_nlink == 2 && p.st_uid == 6 && p.st_mtim.tv_sec == 7);
+    cr_expect(c.st_mode == (S_IFCHR | 0666) && c.st_nlink == 2 && c.st_rdev == makedev(1, 3));
+}
+
+Test(unpack, no_hard_link_to_a_directory_of_a_layer_below)
+{
+    TAR(&t, .name = "d/f");
+    must_unpack_at(1, &t);
+    TAR(&t, .name = "d2", .type = '1', .link = "d");
+    must_refuse(&t, "is a directory of a layer below");
+}
+
 Test(unpack, hard_link_replaces)
 {
     TAR(&t, .name = "d/f", .content = "f");
@@ -283,10 +307,12 @@ Test(unpack, user_namespace)
 {
     options.user_namespace = true;
     TAR(&t, .name = "null", .type = '3', .major = 1, .minor = 3);
+    TAR(&t, .name = "zilch", .type = '1', .link = "null");
     TAR(&t, .name = "d/f");
     TAR(&t, .name = "d/.wh..wh..opq");
     must_unpack(&t);
     char value;
+    cr_expect_not(exists_at(TREE, "zilch"));
     int fd = openat(TREE, "d", O_RDONLY);
     cr_expect_not(exists_at(TREE, "null"));
     cr_expect(fgetxattr(fd, "user.overlay.opaque", &value, 1) == 1 && value == 'y');

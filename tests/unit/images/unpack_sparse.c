@@ -171,5 +171,21 @@ Test(unpack_sparse, hostile_maps)
     }
     record_number("size", 1UL << 62); /* a file of 4 EiB, of which there is nothing */
     TAR(&t, .name = "f", .content = "x");
-    must_refuse(&t, "its content cannot be read");
+    must_refuse(&t, "Hull's limit for one file");
+}
+
+Test(unpack_sparse, a_hole_beyond_all_sense)
+{
+    records("22 GNU.sparse.major=0\n22 GNU.sparse.minor=1\n36 GNU.sparse.size=1000000000000000\n"
+            "41 GNU.sparse.map=0,1,1000000000000000,0\n");
+    TAR(&t, .name = "f", .content = "x");
+    must_refuse(&t, "Hull's limit for one file");
+}
+
+Test(unpack_sparse, content_beyond_the_size)
+{
+    records("22 GNU.sparse.major=0\n22 GNU.sparse.minor=1\n23 GNU.sparse.size=100\n34 "
+            "GNU.sparse.map=1000000000000,1\n");
+    TAR(&t, .name = "f", .content = "x");
+    must_refuse(&t, "its map of holes is wrong");
 }
