@@ -32,7 +32,7 @@ struct command {
 extern const struct command attach_command, check_command, create_command, create_image_command,
     delete_command, events_command, exec_command, features_command, kill_command, list_command, logs_command,
     pause_command, ps_command, resume_command, rm_command, run_command, run_image_command, spec_command,
-    start_command, state_command, stats_command, stop_command, update_command, wait_command;
+    start_command, state_command, stats_command, stop_command, update_command, volume_command, wait_command;
 
 /** Write all of @text to standard output; a failure (a full disk, a closed pipe) is the command's failure. */
 int print_text(const char *text, size_t length, struct error *err);
@@ -46,6 +46,10 @@ int command_help(struct arena *a, const struct command *command, struct error *e
 
 /** An error of usage unless @n is a number of arguments that the command takes. */
 int command_check_arguments(const struct command *command, size_t n, struct error *err);
+
+/** --isolation behind the command's name (@said by option_choice_said of "container|vm"): who asks for a virtual machine.
+ * Nobody takes back there what another has asked for. */
+int command_isolation(int said, const char **vm_asker, struct error *err);
 
 /** For --regex: the ids in the state directory that match the POSIX extended regular expression @pattern. */
 int containers_matching(const struct runtime *rt, const char *pattern, struct string_list *ids,

@@ -6,6 +6,11 @@
 #include "cli/environment.h"
 #include "cli/image_start.h"
 
+struct create_command_options {
+    struct create_options create;
+    int isolation; /* 0: not said; else 1 + index of "container|vm" */
+};
+
 #define ROW(name, letter, value, field, parse, help)                                                         \
     {                                                                                                        \
         name, letter, value, offsetof(struct create_options, field), parse, help                             \
@@ -24,6 +29,9 @@
             "move the root mount instead of pivot_root (for ramdisks)"),                                     \
         ROW("no-new-keyring", 0, NULL, no_new_keyring, option_flag, "stay in the caller's session keyring"), \
         ROW("no-subreaper", 0, NULL, no_subreaper, option_flag, "do not adopt orphaned processes"),          \
+        {"isolation",        0,                                                                              \
+         "container|vm",     offsetof(struct create_command_options, isolation),                             \
+         option_choice_said, "as the global option"},                                                        \
         ROW("kernel", 0, "FILE", kernel, option_string,                                                      \
             "a sandbox's kernel: vmlinux or bzImage (default: the installed one, or the newest in /boot)"),  \
         ROW("kernel-messages", 0, NULL, kernel_messages, option_flag,                                        \
@@ -41,36 +49,43 @@ static const struct option_row run_rows[] = {
     {0},
 };
 
-static int complete(struct create_options *o, const struct string_list *arguments, struct error *err)
+/* What the command line has left open; *rt is @base with what the command itself says. */
+static int complete(const struct runtime *base, struct create_command_options *o,
+                    const struct string_list *arguments, struct runtime *rt, struct error *err)
 {
-    o->id = arguments->v[0];
-    if (!o->bundle)
-        o->bundle = ".";
-    if (!o->config)
-        o->config = "config.json";
-    if (listen_fds(&o->listen_fds, err) < 0)
+    struct create_options *c = &o->create;
+
+    *rt = *base;
+    c->id = arguments->v[0];
+    if (!c->bundle)
+        c->bundle = ".";
+    if (!c->config)
+        c->config = "config.json";
+    if (command_isolation(o->isolation, &rt->vm_asker, err) < 0 || listen_fds(&c->listen_fds, err) < 0)
         return -1;
-    o->preserve_fds += o->listen_fds;
+    c->preserve_fds += c->listen_fds;
     return 0;
 }
 
-static int create(const struct runtime *rt, void *options, const struct string_list *arguments,
+static int create(const struct runtime *base, void *options, const struct string_list *arguments,
                   struct error *err)
 {
-    struct create_options *o = options;
+    struct create_command_options *o = options;
+    struct runtime rt;
 
-    if (complete(o, arguments, err) < 0)
+    if (complete(base, o, arguments, &rt, err) < 0)
         return -1;
-    return container_create(rt, o, err);
+    return container_create(&rt, &o->create, err);
 }
 
-static int run(const struct runtime *rt, void *options, const struct string_list *arguments,
+static int run(const struct runtime *base, void *options, const struct string_list *arguments,
                struct error *err)
 {
-    struct create_options *o = options;
+    struct create_command_options *o = options;
+    struct runtime rt;
     int status = 0;
 
-    if (complete(o, arguments, err) < 0 || container_run(rt, o, &status, err) < 0)
+    if (complete(base, o, arguments, &rt, err) < 0 || container_run(&rt, &o->create, &status, err) < 0)
         return -1;
     return status;
 }
@@ -131,7 +146,7 @@ const struct command create_command = {
         "All of the container is set up, its process waits for `start`. CONTAINER is the name it gets;\n"
         "the bundle is a directory with config.json and a root file system (see `hull spec`).\n",
     .options = create_rows,
-    .options_size = sizeof(struct create_options),
+    .options_size = sizeof(struct create_command_options),
     .min_arguments = 1,
     .max_arguments = 1,
     .creates = true,
@@ -147,7 +162,7 @@ const struct command run_command = {
                "ends, and the exit status is the process's own (128 + N where signal N killed it).\n"
                "A container from an image of the store: `hull run --image REF --help`.\n",
     .options = run_rows,
-    .options_size = sizeof(struct create_options),
+    .options_size = sizeof(struct create_command_options),
     .min_arguments = 1,
     .max_arguments = 1,
     .creates = true,

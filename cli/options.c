@@ -180,6 +180,14 @@ int option_choice(const struct option_use *use, void *field, struct error *err)
     }
 }
 
+int option_choice_said(const struct option_use *use, void *field, struct error *err)
+{
+    if (option_choice(use, field, err) < 0)
+        return -1;
+    ++*(int *)field;
+    return 0;
+}
+
 int option_flag(const struct option_use *use, void *field, struct error *err)
 {
     static const char *const words[][2] = {{"true", "false"}, {"1", "0"}, {"t", "f"}, {"yes", "no"}};

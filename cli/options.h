@@ -70,5 +70,6 @@ option_parser option_preserve_fds; /* unsigned */
 option_parser option_now;          /* uint64_t: a flag; CLOCK_MONOTONIC in ns when it is set, else 0 */
 option_parser option_interval;     /* uint64_t, nanoseconds, more than 0: "5s", "100ms" */
 option_parser option_choice;       /* int or enum: which of the row's value, "table|json", counted from 0 */
+option_parser option_choice_said;  /* int: the same, counted from 1; 0 is for an option that was not given */
 
 void string_list_add(struct arena *a, struct string_list *list, const char *text);

@@ -36,6 +36,15 @@ int command_help(struct arena *a, const struct command *command, struct error *e
     return print_text(b.data, b.length, err);
 }
 
+int command_isolation(int said, const char **vm_asker, struct error *err)
+{
+    if (said == 1 && *vm_asker)
+        return error_set(err, 0, "--isolation=container, but %s asks for a virtual machine", *vm_asker);
+    if (said == 2)
+        *vm_asker = "--isolation=vm";
+    return 0;
+}
+
 int command_check_arguments(const struct command *command, size_t n, struct error *err)
 {
     int min = command->min_arguments, max = command->max_arguments;

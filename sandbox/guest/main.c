@@ -9,12 +9,14 @@
  * said on the console, and to the VMM where there is a connection.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/vm_sockets.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "sandbox/guest/agent.h"
@@ -23,8 +25,25 @@
 
 #define MODULE_LIST "/modules/list"
 #define RUN_DIR     "/run/hull-guest"
+#define NULL_DEVICE "/null"
 
 enum { END_TIMEOUT_MS = 10000 };
+
+/* Without a console the kernel has opened nothing for us, and what comes first would take the places of 0, 1 and 2: the
+ * connection to the VMM would be the container's stdin while that is made, and messages would go to it. There is no /dev yet.
+ *
+ * #syscalls: mknodat openat unlinkat close */
+static void open_stdio(void)
+{
+    int fd;
+
+    (void)mknod(NULL_DEVICE, S_IFCHR | 0600, makedev(1, 3));
+    do {
+        fd = open(NULL_DEVICE, O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    fd_closep(&fd);
+    (void)unlink(NULL_DEVICE);
+}
 
 /* #syscalls: socket connect */
 static int connect_vsock(enum agent_port port, struct error *err)
@@ -76,6 +95,7 @@ int main(void)
               stderr);
         return 1;
     }
+    open_stdio();
     if (serve(&control, &err) < 0) {
         fprintf(stderr, "hull-guest: %s\n", err.message);
         if (control >= 0)

@@ -7,8 +7,9 @@
  * goes to the conversation with the agent (conversation.h), then the end. It touches no guest memory; the machine lives
  * in other threads (sandbox.h) and is heard of by descriptors.
  *
- * Signals are all blocked in all threads and read from a signalfd, so that none ends us: they are the workload's. (Not those
- * that an own mistake raises, and not SIGKILL, which ends the sandbox.) SIGPIPE, too, is only something that came.
+ * Signals are all blocked in all threads and read from a signalfd, so that none ends us: they are the workload's. (Not
+ * SIGKILL, which ends the sandbox; and what an own mistake raises, the kernel delivers all the same.) SIGPIPE, too, is only
+ * something that came.
  *
  * The end: the workload's, once the streams have been written out; or an error in words: to hull while it listens, on
  * standard error afterwards. An error's exit status is the agent's (126, 127 ...) or 125.
@@ -156,16 +157,12 @@ static void get_window(const struct vmm *v, struct agent_window *w)
             .rows = size.ws_row, .columns = size.ws_col, .x = size.ws_xpixel, .y = size.ws_ypixel};
 }
 
-/* Past the C library, which keeps some of the real-time ones for itself: to the workload all are alike. */
 static int take_signals(struct vmm *v, struct error *err)
 {
-    static const int ours[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
-    uint64_t mask = ~0ULL;
+    uint64_t mask = jail_signals();
 
-    for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
-        mask &= ~(1ULL << (ours[i] - 1));
-    if (syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask)) < 0)
-        return error_set(err, errno, "block signals");
+    if (jail_block_signals(err) < 0)
+        return -1;
     v->signals = (int)syscall(SYS_signalfd4, -1, &mask, sizeof(mask), SFD_CLOEXEC | SFD_NONBLOCK);
     return v->signals < 0 ? error_set(err, errno, "signalfd") : 0;
 }

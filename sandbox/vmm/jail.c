@@ -155,6 +155,20 @@ int jail_capabilities(struct error *err)
     return 0;
 }
 
+uint64_t jail_signals(void)
+{
+    return ~(1ULL << (SIGKILL - 1) | 1ULL << (SIGSTOP - 1) | (debugs ? 1ULL << (SIGSYS - 1) : 0));
+}
+
+int jail_block_signals(struct error *err)
+{
+    uint64_t mask = jail_signals();
+
+    return syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask)) < 0
+               ? error_set(err, errno, "block signals")
+               : 0;
+}
+
 int jail_thread(enum jail kind, struct error *err)
 {
     struct sock_filter filter[JAIL_MAX_FILTER];
@@ -163,6 +177,8 @@ int jail_thread(enum jail kind, struct error *err)
     const struct sock_fprog program = {.len = (unsigned short)n, .filter = filter};
 
     own_kind = kind;
+    if (jail_block_signals(err) < 0)
+        return -1;
     if (kind != JAIL_FS && jail_capabilities(err) < 0)
         return error_wrap(err, "confine the %s thread", lists[kind].name);
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)

@@ -43,5 +43,10 @@ int jail_process(bool debug, struct error *err);
 /** Of the calling thread: all away. */
 int jail_capabilities(struct error *err);
 
-/** The calling thread, for good. JAIL_FS keeps the capabilities that it has: fuse_thread_confine() has reduced them. */
+/** The signals that are the workload's: the main thread reads them from a signalfd, so every thread has them blocked; bit n-1
+ * is signal n. By the kernel's own call: the C library keeps a few for itself, which to a workload are as any other. */
+uint64_t jail_signals(void);
+int jail_block_signals(struct error *err);
+
+/** The calling thread, for good, with its signals blocked. JAIL_FS keeps the capabilities that it has: fuse_thread_confine() has reduced them. */
 int jail_thread(enum jail kind, struct error *err);

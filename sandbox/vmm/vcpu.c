@@ -22,10 +22,8 @@
 
 enum { VCPU_STACK = 256 << 10 };
 
-static int stop_signal(void)
-{
-    return SIGRTMIN;
-}
+/* One that nobody else sends: in these threads it is not blocked, so one for the whole process may end here. */
+enum { STOP_SIGNAL = SIGSTKFLT };
 
 /* --- making -------------------------------------------------------------------------------------------------------- */
 
@@ -290,13 +288,14 @@ static void *thread_main(void *arg)
     struct error err = {0};
     sigset_t set;
 
-    sigemptyset(&set);
-    sigaddset(&set, stop_signal());
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    if (v->prepare && v->prepare(&err))
+    if (v->prepare && v->prepare(&err)) {
         machine_end(v->machine, MACHINE_FAILED, "vCPU %u: %s", v->id, err.message);
-    else
-        run(v);
+        return NULL;
+    }
+    sigemptyset(&set);
+    sigaddset(&set, STOP_SIGNAL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    run(v);
     return NULL;
 }
 
@@ -326,7 +325,7 @@ int vcpus_start(struct vcpu *v, unsigned n, struct error *err)
     pthread_attr_t attributes;
     int failed = 0;
 
-    if (sigaction(stop_signal(), &nothing, NULL))
+    if (sigaction(STOP_SIGNAL, &nothing, NULL))
         return error_set(err, errno, "sigaction");
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, VCPU_STACK);
@@ -342,7 +341,7 @@ int vcpus_start(struct vcpu *v, unsigned n, struct error *err)
 static void stop_thread(struct vcpu *v)
 {
     set_immediate_exit(v, 1);
-    pthread_kill(v->thread, stop_signal());
+    pthread_kill(v->thread, STOP_SIGNAL);
 }
 
 /* A device may have begun to wait (for a full pipe of the serial port's) after the signal came: send it again. */

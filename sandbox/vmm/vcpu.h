@@ -39,7 +39,7 @@ void vcpu_destroy(struct vcpu *v);
  * tables of boot.h, interrupts off, RSI = @rsi. */
 int vcpu_enter(struct vcpu *v, uint64_t rip, uint64_t rsi, struct error *err);
 
-/** A thread for each of @n vCPUs; they run until the machine ends or vcpus_stop(). -1: none runs. Uses SIGRTMIN
+/** A thread for each of @n vCPUs; they run until the machine ends or vcpus_stop(). -1: none runs. Uses SIGSTKFLT
  * within the process; other signals are not for these threads. */
 int vcpus_start(struct vcpu *v, unsigned n, struct error *err);
 

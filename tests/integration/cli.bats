@@ -203,6 +203,12 @@ options_of()
     [ -e "$(strings "$HULL" | grep -m 1 'libexec/hull$')/hull-vmm" ] && skip "an installed hull-vmm"
     asks --isolation=vm "$lonely" --root "$STATE" --isolation=vm
     says hull-vmm
+    bare --root "$STATE" run --isolation=vm --kernel /nowhere --bundle "$BUNDLE" "$ID"
+    exits 1
+    says "--isolation=vm asks for a sandbox"
+    HULL_ISOLATION=vm bare --root "$STATE" create --isolation=container --bundle "$BUNDLE" "$ID"
+    exits 1
+    says "--isolation=container, but environment variable HULL_ISOLATION=vm asks for a virtual machine"
     HULL_ISOLATION=vm asks 'HULL_ISOLATION=vm' "$lonely" --root "$STATE" --isolation=container
     ln -s hull "$DIR/hull-vm"
     asks hull-vm "$DIR/hull-vm" --root "$STATE" --isolation=container

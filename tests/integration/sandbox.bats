@@ -88,11 +88,20 @@ patient()
     vm
     exits 1
     says 'exec: "/data": permission denied'
+    # What only execve can tell, in a guest without a console as well.
+    printf '#!/no/interpreter\n' >"$BUNDLE/rootfs/script"
+    chmod 755 "$BUNDLE/rootfs/script"
+    cargo /script
+    vm
+    exits 1
+    says 'hull: exec /script: no such file or directory'
 }
 
 @test "create, start, signals, state, kill, delete; a monitor that is killed leaves nothing" {
     # shellcheck disable=SC2016
-    script 'trap "echo got usr1" USR1; trap "echo got term; exit 9" TERM; echo ready; while :; do sleep 0.1; done'
+    script 'trap "echo got usr1" USR1; trap "echo got segv" SEGV; trap "echo got 34" 34; trap "echo got term; exit 9" TERM
+        [ $(cut -d. -f1 /proc/uptime) -gt 864000 ] && echo ready; while :; do sleep 0.1; done'
+    config '.linux.namespaces += [{type: "time"}] | .linux.timeOffsets = {boottime: {secs: 864000}, monotonic: {secs: 864000}}'
     timeout 150 "$HULL" --root "$STATE" create --bundle "$BUNDLE" "${KERNEL[@]}" "$ID" </dev/null >"$DIR/stdout" 2>&1 3>&- 4>&-
     has_status created
     [ "$(hull state "$ID" | jq -r .isolation)" = vm ]
@@ -103,6 +112,10 @@ patient()
     [ "$(tr '\0' '\n' <"/proc/$(pid_of)/cmdline" | head -n 1)" = hull-vmm ]
     hull kill "$ID" USR1
     patient grep -qx 'got usr1' "$DIR/stdout"
+    hull kill "$ID" SEGV
+    patient grep -qx 'got segv' "$DIR/stdout"
+    hull kill "$ID" 34
+    patient grep -qx 'got 34' "$DIR/stdout"
     hull kill "$ID" TERM
     patient has_status stopped
     grep -qx 'got term' "$DIR/stdout"

@@ -33,7 +33,7 @@ def look(pid):
     for task in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
         with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as f:
             status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
-        print("thread", *(f"{key}={status[key].strip()}" for key in ("Seccomp", "NoNewPrivs", "CapPrm", "CapEff", "CapInh")))
+        print("thread", *(f"{key}={status[key].strip()}" for key in ("Seccomp", "NoNewPrivs", "SigBlk", "CapPrm", "CapEff", "CapInh")))
     others = size = 0
     with open(f"/proc/{pid}/smaps", encoding="ascii") as f:
         for line in f:
