@@ -7,6 +7,9 @@
  * lie below its own (a hard link into them), and what lies below has a ChainID that was hashed before; besides, workers
  * take layers base first, so whatever anyone waits for is in some worker's hands.
  *
+ * A layer that does not describe all its directories does not wait for those below while it is unpacked, but guesses what
+ * they are (unpack_guess.c); where that was wrong it is fetched once more, and waits.
+ *
  * Threads share the store's directory, but neither its arena nor its lock: each has a copy of both structures with an
  * arena of its own, and calls nothing that takes store_lock(); what has to, is done before they begin.
  */
@@ -21,6 +24,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "images/ring.h"
 #include "images/store_private.h"
 #include "images/unpack.h"
@@ -260,18 +264,22 @@ static int give_below(void *context, struct stack *below, struct error *err)
     return 0;
 }
 
-static int unpack_into(struct worker *w, struct layer *l, struct source *from, int dir, struct error *err)
+/* *wrong: it failed, but may not without guesses. */
+static int unpack_into(struct worker *w, struct layer *l, struct source *from, int dir, bool may_guess,
+                       bool *wrong, struct error *err)
 {
     _cleanup_(fd_closep) int skeleton = -1;
     struct unpack_options o = {.user_namespace = w->fetch->options->user_namespace,
                                .below = give_below,
                                .context = w,
+                               .may_guess = may_guess,
                                .keep_skeleton = true};
     struct unpack_result result = {0};
     struct pipeline p = {0};
     _cleanup_(fd_closep) int tree = -1;
     int rc;
 
+    *wrong = false;
     if (mkdirat(dir, "tree", 0755) < 0 ||
         (tree = openat(dir, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
         return error_set(err, errno, "make the layer's directory");
@@ -282,6 +290,7 @@ static int unpack_into(struct worker *w, struct layer *l, struct source *from, i
     rc = pipeline_start(&p, w->fetch, l, from, err);
     if (rc == 0 && (rc = unpack_layer(&p.tar.source, tree, &o, &result, err)) < 0)
         rc = blame(&p, l, err);
+    *wrong = rc < 0 && result.guessed_wrong;
     if (rc == 0)
         rc = verify(&p, l, err);
     pipeline_stop(&p);
@@ -307,18 +316,15 @@ static bool is_present(struct worker *w, struct layer *l)
     return store_layer_exists(&w->store, l->key);
 }
 
-static int fetch_unlocked(struct worker *w, struct layer *l, struct error *err)
+/* Into the session's directory @name, which is made. */
+static int fetch_into(struct worker *w, struct layer *l, const char *name, bool may_guess, bool *wrong,
+                      struct error *err)
 {
     struct origin *origin = w->fetch->origin;
-    char name[32];
     struct source *from;
     int rc;
 
-    if (l->diff_id && is_present(w, l)) {
-        atomic_store(&l->bar.state, BAR_PRESENT);
-        return 0;
-    }
-    snprintf(name, sizeof(name), "layer-%zu", w->at);
+    *wrong = false;
     if (mkdirat(w->session.dir, name, 0700) < 0)
         return error_set(err, errno, "make the layer's directory");
     _cleanup_(fd_closep) int dir = openat(w->session.dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -326,8 +332,30 @@ static int fetch_unlocked(struct worker *w, struct layer *l, struct error *err)
         return error_set(err, errno, "open the layer's directory");
     if (origin->open(origin, &l->blob, &from, err) < 0)
         return -1;
-    rc = unpack_into(w, l, from, dir, err);
+    rc = unpack_into(w, l, from, dir, may_guess, wrong, err);
     origin->close(origin, from);
+    return rc;
+}
+
+static int fetch_unlocked(struct worker *w, struct layer *l, struct error *err)
+{
+    char name[32];
+    bool wrong;
+    int rc;
+
+    if (l->diff_id && is_present(w, l)) {
+        atomic_store(&l->bar.state, BAR_PRESENT);
+        return 0;
+    }
+    snprintf(name, sizeof(name), "layer-%zu", w->at);
+    rc = fetch_into(w, l, name, w->at > 0, &wrong, err);
+    if (wrong) {
+        log_debug("%s: %s", l->what, err->message);
+        atomic_store(&l->bar.done, 0);
+        rc = file_remove_tree(w->session.dir, name, err);
+        if (rc == 0)
+            rc = fetch_into(w, l, name, false, &wrong, err);
+    }
     if (rc == 0 && !l->diff_id) /* such a layer comes alone, so no other thread has the store's lock */
         rc = session_use(&w->session, l->key, err);
     if (rc == 0)

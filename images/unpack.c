@@ -60,6 +60,8 @@ static int make_directory(struct unpack *u, const struct unpack_entry *e, struct
         return error_set(err, errno, "open the directory");
     if (opaque && unpack_set_opaque(u, fd, err) < 0)
         return -1;
+    if (there && u->guesses && fstat(fd, &st) == 0)
+        unpack_described(u, &st);
     return unpack_attributes(e, fd, err) < 0 ? -1 : unpack_remember_time(u, e->path, unpack_mtime(e), err);
 }
 
@@ -169,6 +171,8 @@ static int make_whiteout(struct unpack *u, const struct unpack_entry *e, const c
 
 static int whiteout(struct unpack *u, const struct unpack_entry *e, struct error *err)
 {
+    if (u->guesses && unpack_need_below(u, err) < 0)
+        return -1;
     if (strcmp(e->name, WHITEOUT_OPAQUE) == 0)
         return mark_opaque(u, e, err);
     if (strncmp(e->name, WHITEOUT_PREFIX WHITEOUT_PREFIX, 2 * strlen(WHITEOUT_PREFIX)) == 0)
@@ -307,7 +311,8 @@ static void clean_up(struct unpack *u)
 
 static int apply(struct unpack *u, struct feed *feed, struct error *err)
 {
-    if (open_archive(u, feed, err) < 0 || entries(u, err) < 0 || set_directory_times(u, err) < 0)
+    if (open_archive(u, feed, err) < 0 || entries(u, err) < 0 ||
+        (u->guesses && unpack_need_below(u, err) < 0) || set_directory_times(u, err) < 0)
         return -1;
     if (fstat(u->tree, &u->result->root) < 0)
         return error_set(err, errno, "look at the layer's root");
@@ -325,6 +330,7 @@ int unpack_layer(struct source *from, int tree, const struct unpack_options *o, 
 
     *result = (struct unpack_result){0};
     u.end_of_directories = &u.directories;
+    u.end_of_guesses = &u.guesses;
     if (o->keep_skeleton && skeleton_begin(o->skeleton, &u.skeleton, err) < 0)
         return -1;
     struct feed feed = {.from = from, .skeleton = u.skeleton, .err = &of_feed};

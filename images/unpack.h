@@ -27,6 +27,8 @@ struct unpack_options {
     /** Wait for the layers below, add their trees (the next one first) to @below. NULL: there are none. */
     int (*below)(void *context, struct stack *below, struct error *err);
     void *context;
+    /** Do not wait for them where a directory is not described, but guess (see result.guessed_wrong). */
+    bool may_guess;
     /** Keep in the directory @skeleton what the archive has besides its files' content: see skeleton.h. */
     bool keep_skeleton;
     int skeleton;
@@ -34,9 +36,10 @@ struct unpack_options {
 };
 
 struct unpack_result {
-    bool depends;     /* on the layers below */
-    bool root_given;  /* the archive described its root directory: */
-    struct stat root; /* mode, owner, time */
+    bool depends;       /* on the layers below */
+    bool guessed_wrong; /* that is why it failed: without guesses, into an empty tree, it may not */
+    bool root_given;    /* the archive described its root directory: */
+    struct stat root;   /* mode, owner, time */
     uint64_t entries, bytes /* of files' content, holes not counted */;
 };
 

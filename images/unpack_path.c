@@ -61,7 +61,7 @@ int unpack_need_below(struct unpack *u, struct error *err)
     if (u->result->depends || !u->options->below)
         return 0;
     u->result->depends = true;
-    return u->options->below(u->options->context, &u->stack, err);
+    return u->options->below(u->options->context, &u->stack, err) < 0 ? -1 : unpack_settle_guesses(u, err);
 }
 
 /* Where @path is once the layers are laid over each other: free of links. What is missing has its place all the same. 1: it
@@ -111,7 +111,7 @@ static int make_implicit(struct unpack *u, const char *path, int parent, const c
     if (whiteout)
         return unpack_set_opaque(u, to, err);
     if (!S_ISDIR(below.st.st_mode))
-        return 0;
+        return unpack_guess(u, path, to, err);
     _cleanup_(fd_closep) int from = stack_open(&u->stack, &below, O_RDONLY | O_DIRECTORY);
     if (from < 0)
         return error_set(err, errno, "open the directory %s of a layer below", path);
@@ -163,9 +163,13 @@ static int open_parent(struct unpack *u, const char *path, bool make, int *paren
         return 1;
     if (errno != ENOENT && errno != ENOTDIR)
         return error_set(err, errno, "open its directory %s", path);
-    if (unpack_need_below(u, err) < 0)
-        return -1;
-    int there = resolve(u, path, place, err);
+    int there = make && unpack_may_guess(u) ? resolve(u, path, place, err) : -1;
+    if (there < 0) { /* no guess: what cannot be resolved in this layer alone may lead through those below */
+        error_clear(err);
+        if (unpack_need_below(u, err) < 0)
+            return -1;
+        there = resolve(u, path, place, err);
+    }
     if (there < 0 || (!there && !make))
         return there;
     *parent = unpack_make_path(u, place, err);

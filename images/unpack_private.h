@@ -16,6 +16,14 @@ struct unpack_directory {
     struct unpack_directory *next;
 };
 
+/* A directory that the archive had not described, made before the layers below were there: unpack_guess.c */
+struct unpack_guess {
+    const char *path; /* free of links */
+    ino_t inode;
+    bool described; /* since */
+    struct unpack_guess *next;
+};
+
 struct unpack {
     const struct unpack_options *options;
     struct unpack_result *result;
@@ -28,6 +36,8 @@ struct unpack {
     int parent;
     struct unpack_directory *directories, **end_of_directories; /* whose times are set in the end */
     uint64_t n_directories;
+    struct unpack_guess *guesses, **end_of_guesses;
+    size_t n_guesses;
     struct skeleton_writer *skeleton; /* NULL: not wanted */
     unsigned devices_left_out;
 };
@@ -58,6 +68,16 @@ int unpack_make_room(struct unpack *u, const struct unpack_entry *e, bool direct
 const char *unpack_archive_error(const struct unpack *u);
 /** The directory @path (free of links) gets this time in the end, when nothing more is made in it. */
 int unpack_remember_time(struct unpack *u, const char *path, struct timespec mtime, struct error *err);
+
+/* unpack_guess.c */
+/** May a directory be made without a look at the layers below? */
+bool unpack_may_guess(const struct unpack *u);
+/** @directory was just made at @path. Remembered if nobody has looked whether there is one below. */
+int unpack_guess(struct unpack *u, const char *path, int directory, struct error *err);
+/** The directory @st is described by the archive. */
+void unpack_described(struct unpack *u, const struct stat *st);
+/** The layers below are there now: make good what was guessed. */
+int unpack_settle_guesses(struct unpack *u, struct error *err);
 
 /* unpack_file.c */
 int unpack_regular(struct unpack *u, const struct unpack_entry *e, struct error *err);

@@ -62,6 +62,38 @@ layout_id()
     diff "$DIR/podman.list" "$DIR/hull.list"
 }
 
+# Their directories are those of the layers below, with their modes and times, or lie where a link of theirs leads.
+@test "layers that leave directories out have the tree that umoci makes" {
+    mkdir -p "$DIR/1"/usr/{bin,share/deep} "$DIR/2/usr/share/deep" "$DIR/3/bin" "$DIR/4/usr/share/new"
+    ln -s usr/bin "$DIR/1/bin"
+    chmod 710 "$DIR/1/usr/bin"
+    chmod 750 "$DIR/1/usr/share/deep"
+    chown 3:4 "$DIR/1/usr/share/deep"
+    echo f >"$DIR/2/usr/share/deep/f"
+    echo tool >"$DIR/3/bin/tool"
+    echo new >"$DIR/4/usr/share/new/f"
+    find "$DIR/1" -exec touch -h -d '2021-03-04 05:06:07' {} +
+    umoci init --layout "$DIR/oci"
+    umoci new --image "$DIR/oci:latest"
+    tar -C "$DIR/1" -cf "$DIR/1.tar" .
+    tar -C "$DIR/2" -cf "$DIR/2.tar" usr/share/deep/f
+    tar -C "$DIR/3" -cf "$DIR/3.tar" bin/tool
+    tar -C "$DIR/4" -cf "$DIR/4.tar" usr/share/new/f
+    for i in 1 2 3 4; do umoci raw add-layer --image "$DIR/oci:latest" "$DIR/$i.tar"; done
+    LAYOUT=$DIR/oci
+    start_registry
+    push_layout t/image:1
+    hull pull -q "$HOST/t/image:1"
+    overlay "$HOST/t/image:1" "$DIR/root"
+    [ "$(cat "$DIR/root/usr/bin/tool")" = tool ]
+    [ -L "$DIR/root/bin" ]
+    [ "$(stat -c '%a %u:%g' "$DIR/root/usr/share/deep")" = "750 3:4" ]
+    umoci unpack --image "$LAYOUT:latest" "$DIR/umoci"
+    # New directories have the time of unpacking; umoci gives parents one, too.
+    diff <(cd "$DIR/umoci/rootfs" && find . -type f -printf '%p %m %u %s %T@\n' -o -printf '%p %m %u %l\n' | sort) \
+        <(cd "$DIR/root" && find . -type f -printf '%p %m %u %s %T@\n' -o -printf '%p %m %u %l\n' | sort)
+}
+
 @test "by digest; again, nothing is fetched" {
     start_registry
     push_layout t/image:1

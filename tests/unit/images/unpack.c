@@ -252,6 +252,72 @@ Test(unpack, implicit_directories)
     cr_expect(result.depends);
 }
 
+/* The same without waiting for the layer below, as far as it goes. */
+Test(unpack, guessed_directories)
+{
+    TAR(&t, .name = "etc", .type = '5', .mode = 0750, .uid = 9, .gid = 10, .mtime = 77);
+    TAR(&t, .name = "etc/sub", .type = '5', .mode = 0700, .mtime = 78);
+    TAR(&t, .name = "usr", .type = '5', .mode = 0711);
+    TAR(&t, .name = "file");
+    must_unpack_at(1, &t);
+    options.may_guess = true;
+    TAR(&t, .name = "etc/sub/f");
+    TAR(&t, .name = "etc/new/f");
+    TAR(&t, .name = "usr/lib/f");
+    TAR(&t, .name = "usr", .type = '5', .mode = 0555, .uid = 3, .mtime = 5);
+    TAR(&t, .name = "replaced/f");
+    TAR(&t, .name = "replaced", .content = "a file");
+    tar_end(&t);
+    cr_assert_eq(unpack_at(0, &t, 512), 0, "%s", err.message);
+    struct stat st = stat_at(TREE, "etc");
+    cr_expect_eq(st.st_mode & 07777, 0750);
+    cr_expect(st.st_uid == 9 && st.st_gid == 10 && st.st_mtim.tv_sec == 77);
+    st = stat_at(TREE, "etc/sub");
+    cr_expect((st.st_mode & 07777) == 0700 && st.st_mtim.tv_sec == 78);
+    cr_expect_eq(stat_at(TREE, "etc/new").st_mode & 07777, 0755);
+    st = stat_at(TREE, "usr"); /* described after its first file: the later word counts */
+    cr_expect((st.st_mode & 07777) == 0555 && st.st_uid == 3 && st.st_mtim.tv_sec == 5);
+    cr_expect(S_ISREG(stat_at(TREE, "replaced").st_mode));
+    cr_expect(result.depends && !result.guessed_wrong);
+}
+
+/* What is below, and what hides it, is seen where it has to be: at whiteouts, hard links, links of this layer's. */
+Test(unpack, guesses_are_settled_in_time)
+{
+    TAR(&t, .name = "d", .type = '5', .mode = 0700);
+    TAR(&t, .name = "d/sub/f", .content = "below");
+    TAR(&t, .name = "o", .type = '5', .mode = 0700);
+    TAR(&t, .name = "o/sub", .type = '5', .mode = 0700);
+    must_unpack_at(1, &t);
+    options.may_guess = true;
+    TAR(&t, .name = "o", .type = '5');
+    TAR(&t, .name = "o/.wh..wh..opq");
+    TAR(&t, .name = "o/sub/f");
+    TAR(&t, .name = "l", .type = '2', .link = "d/sub");
+    TAR(&t, .name = "d/other/f");
+    TAR(&t, .name = "l/g");
+    TAR(&t, .name = "h", .type = '1', .link = "d/sub/f");
+    TAR(&t, .name = "d/.wh.sub2");
+    must_unpack(&t);
+    cr_expect_eq(stat_at(TREE, "d").st_mode & 07777, 0700);
+    cr_expect(is_opaque(TREE, "o"));
+    cr_expect_eq(stat_at(TREE, "o/sub").st_mode & 07777, 0755, "it is another than the one below");
+    cr_expect(exists_at(TREE, "d/sub/g") && is_whiteout(TREE, "d/sub2"));
+    cr_expect_str_eq(content_at(TREE, "h"), "below");
+}
+
+Test(unpack, wrong_guess)
+{
+    TAR(&t, .name = "usr/bin", .type = '5', .mode = 0711);
+    TAR(&t, .name = "bin", .type = '2', .link = "usr/bin");
+    must_unpack_at(1, &t);
+    options.may_guess = true;
+    TAR(&t, .name = "bin/tool");
+    tar_end(&t);
+    cr_expect_lt(unpack_at(0, &t, 512), 0);
+    cr_expect(result.guessed_wrong, "%s", err.message);
+}
+
 Test(unpack, hard_links_to_a_layer_below)
 {
     TAR(&t, .name = "usr/bin/f", .mode = 04755, .uid = 1, .gid = 2, .mtime = 3, .content = "below");
