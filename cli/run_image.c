@@ -49,9 +49,14 @@ static int pull(struct image_run *r, struct error *err)
 {
     const char *helper = helper_path(r->rt.arena, "hull-images");
     const char *store = arena_printf(r->rt.arena, "--store=%s", r->store.path);
-    char *argv[] = {(char *)"hull-images", (char *)store,
-                    (char *)"pull",        (char *)(r->o->quiet ? "--quiet" : "--quiet=false"),
-                    (char *)r->o->image,   NULL};
+    const char *policy = r->o->pull == PULL_NEWER ? "--policy=newer" : "--policy=always";
+    char *argv[] = {(char *)"hull-images",
+                    (char *)store,
+                    (char *)"pull",
+                    (char *)(r->o->quiet ? "--quiet" : "--quiet=false"),
+                    (char *)policy,
+                    (char *)r->o->image,
+                    NULL};
     int status;
     pid_t pid = fork();
 
@@ -94,15 +99,12 @@ static int take_locked(struct image_run *r, const char *id, struct error *err)
     return found;
 }
 
-/* "newer": pull asks the registry for the digest, and fetches only what changed; one that is not reached is no error then. */
 static int take_image(struct image_run *r, const char *id, struct error *err)
 {
     int found;
 
-    if (r->o->pull == PULL_ALWAYS && pull(r, err) < 0)
+    if ((r->o->pull == PULL_ALWAYS || r->o->pull == PULL_NEWER) && pull(r, err) < 0)
         return -1;
-    if (r->o->pull == PULL_NEWER && pull(r, err) < 0)
-        error_clear(err);
     found = take_locked(r, id, err);
     if (found == 0 && r->o->pull == PULL_MISSING) {
         if (pull(r, err) < 0)

@@ -153,6 +153,7 @@ static const struct {
     }
     KEPT("content-type", content_type),
     KEPT("content-range", content_range),
+    KEPT("docker-content-digest", content_digest),
     KEPT("location", location),
     KEPT("www-authenticate", challenge),
 #undef KEPT

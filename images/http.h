@@ -62,7 +62,8 @@ struct http_answer {
     CURLcode code;  /* of the transfer, once it is over */
     bool too_large; /* max_body, or the headers, were exceeded */
     char problem[CURL_ERROR_SIZE];
-    char content_type[160], content_range[80], location[HTTP_URL_MAX], challenge[HTTP_CHALLENGE_MAX];
+    char content_type[160], content_range[80], content_digest[160], location[HTTP_URL_MAX],
+        challenge[HTTP_CHALLENGE_MAX];
     int64_t content_length; /* -1: not said */
     uint64_t retry_after;   /* seconds; 0: not said */
     char *body;             /* NUL-terminated; until the next begin */

@@ -61,7 +61,7 @@ static int get_blob(struct image *i, const char *what, const struct descriptor *
 
 /* --- documents ----------------------------------------------------------------------------------------------------- */
 
-static bool fits(const struct platform *has, const struct platform *wanted)
+bool platform_fits(const struct platform *has, const struct platform *wanted)
 {
     return (!has->os || !wanted->os || strcmp(has->os, wanted->os) == 0) &&
            (!has->architecture || !wanted->architecture ||
@@ -74,7 +74,7 @@ static int check_platform(const struct image *i, struct error *err)
     struct platform host = platform_host();
     const struct platform *has = &i->settings.platform, *wanted = i->p->platform ? i->p->platform : &host;
 
-    if (fits(has, wanted))
+    if (platform_fits(has, wanted))
         return 0;
     if (i->p->platform)
         return error_set(err, 0, "the image is for %s/%s, not for %s/%s", has->os, has->architecture,

@@ -14,6 +14,9 @@ struct pull {
     struct layers_options layers;
 };
 
+/** What is not said fits. Variants do not count. */
+bool platform_fits(const struct platform *has, const struct platform *wanted);
+
 struct pulled {
     char manifest[DIGEST_SIZE], config[DIGEST_SIZE]; /* the image's id is the configuration's */
 };

@@ -59,6 +59,10 @@ struct registry_manifest {
 int registry_manifest(struct registry *r, struct arena *a, const char *tag_or_digest,
                       struct registry_manifest *out, struct error *err);
 
+/** Only its digest, as the registry says it. 1: here it is; 0: the registry does not say. */
+int registry_manifest_digest(struct registry *r, const char *tag_or_digest, char digest[DIGEST_SIZE],
+                             struct error *err);
+
 /** A small blob, whole and verified. NUL-terminated. */
 int registry_blob_read(struct registry *r, struct arena *a, const struct descriptor *d, char **data,
                        struct error *err);

@@ -84,6 +84,29 @@ int registry_manifest(struct registry *r, struct arena *a, const char *tag_or_di
     return 0;
 }
 
+int registry_manifest_digest(struct registry *r, const char *tag_or_digest, char digest[DIGEST_SIZE],
+                             struct error *err)
+{
+    struct arena a = {0};
+    struct http_exchange x;
+    struct call c = {
+        .what = arena_printf(&a, "manifest of %s%c%s", r->repository, strchr(tag_or_digest, ':') ? '@' : ':',
+                             tag_or_digest),
+        .method = HTTP_HEAD,
+        .path = arena_printf(&a, "/v2/%s/manifests/%s", r->repository, tag_or_digest),
+        .headers = {ACCEPT},
+    };
+    int result = http_exchange_init(r->http, &x, err) < 0 ? -1 : registry_call(r, &x, &c, err);
+
+    if (result == 0 && digest_valid(x.answer.content_digest)) {
+        memcpy(digest, x.answer.content_digest, DIGEST_SIZE);
+        result = 1;
+    }
+    http_exchange_destroy(&x);
+    arena_free(&a);
+    return result;
+}
+
 int registry_blob_read(struct registry *r, struct arena *a, const struct descriptor *d, char **data,
                        struct error *err)
 {

@@ -67,21 +67,38 @@ static void remote_cancel(struct origin *o)
 
 /* --- finding ------------------------------------------------------------------------------------------------------- */
 
-static int ask(struct remote *r, const struct registry_endpoint *e, const struct reference *ref,
-               struct remote_image *out, struct error *err)
+/* 1: what it has is known; 0: it is not, or the registry does not say. */
+static int ask_digest(struct registry *r, const char *tag_or_digest, const char *const *known,
+                      struct error *err)
 {
-    if (registry_open(r->http, e, &r->settings, false, &out->registry, err) < 0)
-        return -1;
-    if (registry_manifest(out->registry, r->arena, ref->digest ? ref->digest : ref->tag, &out->manifest,
-                          err) == 0)
-        return 0;
-    registry_close(out->registry);
-    out->registry = NULL;
-    return -1;
+    char digest[DIGEST_SIZE];
+    int rc = known ? registry_manifest_digest(r, tag_or_digest, digest, err) : 0;
+
+    if (rc <= 0)
+        return rc;
+    for (; *known; known++)
+        if (strcmp(*known, digest) == 0)
+            return 1;
+    return 0;
 }
 
-static int ask_endpoints(struct remote *r, const struct reference *ref, struct remote_image *out,
-                         struct error *err)
+static int ask(struct remote *r, const struct registry_endpoint *e, const struct reference *ref,
+               const char *const *known, struct remote_image *out, struct error *err)
+{
+    const char *which = ref->digest ? ref->digest : ref->tag;
+    int rc;
+
+    if (registry_open(r->http, e, &r->settings, false, &out->registry, err) < 0)
+        return -1;
+    rc = ask_digest(out->registry, which, known, err);
+    if (rc == 0 && registry_manifest(out->registry, r->arena, which, &out->manifest, err) == 0)
+        return 0;
+    remote_image_close(out);
+    return rc > 0 ? 1 : -1;
+}
+
+static int ask_endpoints(struct remote *r, const struct reference *ref, const char *const *known,
+                         struct remote_image *out, struct error *err)
 {
     struct registry_endpoint *endpoints;
     size_t n;
@@ -89,15 +106,17 @@ static int ask_endpoints(struct remote *r, const struct reference *ref, struct r
     if (registries_endpoints(r->registries, ref, false, &endpoints, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
-        if (ask(r, &endpoints[i], ref, out, err) == 0)
-            return 0;
+        int rc = ask(r, &endpoints[i], ref, known, out, err);
+        if (rc >= 0)
+            return rc;
         if (i + 1 < n)
             log_info("%s%s, the next is asked", endpoints[i].is_mirror ? "mirror " : "", err->message);
     }
     return -1;
 }
 
-int remote_find(struct remote *r, const char *text, struct remote_image *out, struct error *err)
+int remote_find(struct remote *r, const char *text, const char *const *known, struct remote_image *out,
+                struct error *err)
 {
     struct reference short_name, *candidates;
     size_t n;
@@ -115,8 +134,9 @@ int remote_find(struct remote *r, const char *text, struct remote_image *out, st
     struct buffer failures = {.arena = r->arena};
     for (size_t i = 0; i < n; i++) {
         out->reference = candidates[i];
-        if (ask_endpoints(r, &candidates[i], out, err) == 0)
-            return 0;
+        int rc = ask_endpoints(r, &candidates[i], known, out, err);
+        if (rc >= 0)
+            return rc;
         buffer_printf(&failures, "%s%s", i ? "; " : "", err->message);
     }
     if (n > 1)

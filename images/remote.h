@@ -25,8 +25,10 @@ struct remote_image {
     struct registry_manifest manifest;
 };
 
-/** Ask the registries that @text may mean, and their mirrors, in order, for its manifest. The caller closes the image. */
-int remote_find(struct remote *r, const char *text, struct remote_image *out, struct error *err);
+/** Ask the registries that @text may mean, and their mirrors, in order, for its manifest. The caller closes the image.
+ * 1: its digest is one of @known (which ends with NULL; may be NULL), and nothing was fetched. */
+int remote_find(struct remote *r, const char *text, const char *const *known, struct remote_image *out,
+                struct error *err);
 void remote_image_close(struct remote_image *i);
 
 /** Open the registry of @text, a full or short name, for a push. */

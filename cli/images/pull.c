@@ -1,13 +1,18 @@
 /* pull: an image from a registry. What it prints on standard output is the image's id, for scripts. */
 #include "images/pull.h"
 
+#include <errno.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "cli/images/command.h"
 #include "cli/images/remote.h"
 
+enum policy { POLICY_ALWAYS, POLICY_MISSING, POLICY_NEVER, POLICY_NEWER }; /* --policy */
+
 struct pull_options {
     struct remote_options remote; /* first: its rows are shared */
+    enum policy policy;
     const char *platform;
     enum progress_form form;
     bool quiet;
@@ -17,6 +22,8 @@ static const struct option_row rows[] = {
     REMOTE_OPTIONS(struct pull_options),
     OPTION(struct pull_options, "platform", 0, "OS/ARCH[/VARIANT]", platform, option_string,
            "which of an index's images (default: this machine's)"),
+    OPTION(struct pull_options, "policy", 0, "always|missing|never|newer", policy, option_choice,
+           "when to fetch one that is in the store (default: always)"),
     OPTION(struct pull_options, "format", 0, "table|json", form, option_choice,
            "form of the progress display"),
     OPTION(struct pull_options, "quiet", 'q', NULL, quiet, option_flag, "show no progress"),
@@ -33,17 +40,18 @@ static char *stored_name(struct arena *a, const struct reference *r)
     return reference_format(a, &name);
 }
 
-static int pull_image(const struct pull *p, struct remote *remote, const char *text, struct pulled *out,
-                      struct error *err)
+/* 1: it is one that the store has already, see remote_find(). */
+static int fetch(const struct pull *p, struct remote *remote, const char *text, const char *const *known,
+                 struct pulled *out, struct error *err)
 {
     struct remote_image image;
     struct string_list names;
     struct pull with_origin = *p;
     char *name;
-    int rc;
+    int rc = remote_find(remote, text, known, &image, err);
 
-    if (remote_find(remote, text, &image, err) < 0)
-        return -1;
+    if (rc != 0)
+        return rc;
     name = stored_name(p->store->arena, &image.reference);
     names = (struct string_list){.v = &name, .n = 1};
     with_origin.origin = &image.origin;
@@ -51,6 +59,52 @@ static int pull_image(const struct pull *p, struct remote *remote, const char *t
                        &names, out, err);
     remote_image_close(&image);
     return rc < 0 ? error_wrap(err, "%s", name) : 0;
+}
+
+/* What the store has by that name, if it is for the platform that is asked for. */
+static int find_stored(const struct pull *p, const char *text, struct found_image *found, struct error *err)
+{
+    int rc;
+
+    if (store_lock(p->store, false, err) < 0)
+        return -1;
+    rc = image_find(p->store, text, found, err);
+    store_unlock(p->store);
+    return rc == 1 && p->platform && !platform_fits(&found->config.platform, p->platform) ? 0 : rc;
+}
+
+/* podman's "newer": another digest. Without an answer the stored one will do. */
+static int fetch_newer(const struct pull *p, struct remote *remote, const struct found_image *stored,
+                       struct pulled *out, struct error *err)
+{
+    struct store_image image;
+
+    if (!stored->name) /* it has none that a registry could know */
+        return 0;
+    if (store_name_get(p->store, stored->name, &image, err) <= 0)
+        return fetch(p, remote, stored->name, NULL, out, err);
+    const char *known[] = {image.manifest, image.index, NULL};
+    if (fetch(p, remote, stored->name, known, out, err) < 0) {
+        log_warning("%s; the image in the store will do", err->message);
+        error_clear(err);
+    }
+    return 0;
+}
+
+static int pull_image(const struct pull *p, enum policy policy, struct remote *remote, const char *text,
+                      struct pulled *out, struct error *err)
+{
+    struct found_image stored;
+    int found = policy == POLICY_ALWAYS ? 0 : find_stored(p, text, &stored, err);
+
+    if (found < 0)
+        return -1;
+    if (found == 0 && policy == POLICY_NEVER)
+        return error_set(err, ENOENT, "image %s is not in the store %s", text, p->store->path);
+    if (found == 0)
+        return fetch(p, remote, text, NULL, out, err);
+    memcpy(out->config, stored.config_digest, DIGEST_SIZE);
+    return policy == POLICY_NEWER ? fetch_newer(p, remote, &stored, out, err) : 0;
 }
 
 static int pull_all(const struct pull_options *o, const struct pull *p, const struct string_list *arguments,
@@ -64,7 +118,7 @@ static int pull_all(const struct pull_options *o, const struct pull *p, const st
     if (rc == 0)
         rc = remote_start(&remote, p->store->arena, &settings, err);
     for (size_t i = 0; rc == 0 && i < arguments->n; i++) {
-        rc = pull_image(p, &remote, arguments->v[i], &pulled, err);
+        rc = pull_image(p, o->policy, &remote, arguments->v[i], &pulled, err);
         if (rc == 0)
             buffer_printf(ids, "%s\n", pulled.config);
     }

@@ -110,6 +110,41 @@ layout_id()
     says "404 not found"
 }
 
+@test "pull --policy: newer is another digest; where the registry is away, the stored one will do" {
+    start_registry
+    push_layout t/image:1
+    local image=$HOST/t/image:1 old new
+    run hull pull --policy=never "$image" </dev/null
+    exits 1
+    says "is not in the store"
+    old=$(hull pull -q --policy=missing "$image")
+    [ "$(hull pull -q --policy=newer "$image")" = "$old" ]
+    cp -r "$LAYOUT" "$DIR/other"
+    umoci config --image "$DIR/other:latest" --config.env NEW=1
+    LAYOUT=$DIR/other push_layout t/image:1
+    [ "$(hull pull -q --policy=missing "$image")" = "$old" ]
+    [ "$(hull pull -q --policy=never "$image")" = "$old" ]
+    [ "$(image_id)" = "$old" ]
+    new=$(hull pull -q --policy=newer "$image")
+    [ "$new" != "$old" ]
+    hull inspect "$image" | grep -q "${new#sha256:}"
+    run hull pull -q --policy=missing --platform=linux/s390x "$image" </dev/null
+    exits 1
+    says "not for linux/s390x"
+    stop_registry
+    run --separate-stderr hull pull -q --policy=newer "$image" </dev/null
+    exits 0
+    output_is "$new"
+    [[ "$stderr" == *"the image in the store will do"* ]]
+    run hull pull -q --policy=newer "$HOST/t/none:1" </dev/null
+    exits 1
+    run hull pull -q "$image" </dev/null
+    exits 1
+    run hull run --rm --pull=newer --image "$image" sh -c 'echo runs' </dev/null
+    exits 0
+    says runs
+}
+
 @test "two at once share the work" {
     start_registry
     push_layout t/one:1

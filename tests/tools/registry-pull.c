@@ -136,7 +136,7 @@ static int pull(char *const *argv, struct error *err)
     struct remote_image image;
     int result;
 
-    if (remote_find(&remote, argv[0], &image, err) < 0)
+    if (remote_find(&remote, argv[0], NULL, &image, err) < 0)
         return -1;
     result = pull_into(&image, argv[1], err);
     remote_image_close(&image);
