@@ -154,7 +154,7 @@ const struct command wait_command = {
 /* --- rm ------------------------------------------------------------------------------------------------------------ */
 
 struct rm_options {
-    bool force, all;
+    bool force, all, volumes;
 };
 
 static const struct option_row rm_rows[] = {
@@ -162,8 +162,18 @@ static const struct option_row rm_rows[] = {
      "kill a running one first; one that does not exist is no error"},
     {"all", 'a', NULL, offsetof(struct rm_options, all), option_flag,
      "all that have ended (with --force: all)"},
+    {"volumes", 'v', NULL, offsetof(struct rm_options, volumes), option_flag,
+     "and their anonymous volumes, as --rm does"},
     {0},
 };
+
+/* One that ran with --rm, whose monitor calls. */
+static bool was_to_go(const struct runtime *rt, const struct snapshot *c)
+{
+    struct keeper_record r;
+
+    return keeper_record_read(rt->arena, c, &r, NULL) == 0 && r.rm;
+}
 
 static int rm_one(const struct runtime *rt, const char *id, const void *data, struct error *err)
 {
@@ -185,7 +195,7 @@ static int rm_one(const struct runtime *rt, const char *id, const void *data, st
     if (rc == 0 && runs && !o->force)
         rc = error_set(err, 0, "container %s is running: stop it first, or use --force", c.id);
     if (rc == 0)
-        rc = keeper_remove(rt, &s, &c, err);
+        rc = keeper_remove(rt, &s, &c, o->volumes || was_to_go(rt, &c), err);
     snapshot_close(&c);
     store_close(&s);
     return rc < 0 ? -1 : print_name(rt, id, err);

@@ -45,14 +45,6 @@ static int parse_entrypoint(const struct option_use *use, void *field, struct er
     return 0;
 }
 
-static int parse_isolation(const struct option_use *use, void *field, struct error *err)
-{
-    if (option_choice(use, field, err) < 0)
-        return -1;
-    ++*(int *)field;
-    return 0;
-}
-
 #define ROW(name, letter, value, field, parse, help)                                                         \
     {                                                                                                        \
         name, letter, value, offsetof(struct image_run_options, field), parse, help                          \
@@ -80,9 +72,12 @@ const struct option_row image_run_rows[] = {
     ROW("network", 0, "none|host|ns:PATH|container:ID", network, option_string,
         "its network (default: none)"),
     ROW("net", 0, "NETWORK", network, option_string, "the same"),
-    ROW("volume", 'v', "HOST:CONTAINER[:OPTION,...]", volumes, option_list,
-        "show a directory or file of the host's in it: ro, z, idmap, noexec ..."),
-    ROW("mount", 0, "KEY=VALUE,...", mounts, option_list, "type=bind|tmpfs, source, destination, ro ..."),
+    ROW("volume", 'v', "[HOST|NAME:]CONTAINER[:OPTION,...]", volumes, option_list,
+        "show a path of the host's or a volume in it: ro, U, O, nocopy, idmap, noexec ..."),
+    ROW("mount", 0, "KEY=VALUE,...", mounts, option_list,
+        "type=bind|volume|tmpfs|image, source, destination ..."),
+    ROW("volumes-from", 0, "CONTAINER[:ro|rw]", volumes_from, option_list,
+        "the volumes and host's paths that another container has"),
     ROW("tmpfs", 0, "DIR[:OPTION,...]", tmpfs, option_list, "an empty directory in memory"),
     ROW("read-only", 0, NULL, read_only, option_flag, "its root may not be written to"),
     ROW("device", 0, "HOST[:CONTAINER][:rwm]", devices, option_list, "let it use a device of the host's"),
@@ -112,7 +107,7 @@ const struct option_row image_run_rows[] = {
     ROW("pull", 0, "missing|always|never|newer", pull, option_choice,
         "when to fetch the image (default: missing)"),
     ROW("quiet", 'q', NULL, quiet, option_flag, "show no progress of a pull"),
-    ROW("isolation", 0, "container|vm", isolation, parse_isolation, "as the global option"),
+    ROW("isolation", 0, "container|vm", isolation, option_choice_said, "as the global option"),
     ROW("kernel", 0, "FILE", kernel, option_string, "a sandbox's kernel"),
     ROW("kernel-messages", 0, NULL, kernel_messages, option_flag,
         "show the messages of a sandbox's kernel on standard error"),
@@ -377,7 +372,7 @@ static int check_hostname(const char *name, struct error *err)
 }
 
 int image_run_complete(const struct runtime *rt, const struct image_run_options *o, struct bundle *b,
-                       struct error *err)
+                       struct image_mounts *mounts, struct error *err)
 {
     b->entrypoint = o->entrypoint;
     b->has_entrypoint = o->has_entrypoint;
@@ -390,7 +385,7 @@ int image_run_complete(const struct runtime *rt, const struct image_run_options 
     if (check_hostname(o->hostname, err) < 0 || complete_env(o, b, err) < 0 ||
         complete_capabilities(o, b, err) < 0 || complete_resources(rt, o, b, err) < 0 ||
         complete_network(rt, o->network, b, err) < 0 || complete_annotations(o, b, err) < 0 ||
-        image_run_mounts(o, b, err) < 0 || image_run_devices(o, b, err) < 0)
+        image_run_mounts(o, b, mounts, err) < 0 || image_run_devices(o, b, err) < 0)
         return -1;
     for (size_t i = 0; i < o->security.n; i++)
         if (add_security(b, o->security.v[i], err) < 0)

@@ -88,14 +88,12 @@ static int run(const struct runtime *rt, const struct image_start *s, struct cre
                struct error *err)
 {
     struct image_root root;
-    int rc = -1;
+    int rc = image_root_prepare(rt, s->store, s->container, s->layers, s->record->rm, &root, o, err);
 
-    if (image_root_prepare(rt, s->store, s->container, s->layers, s->record->rm, &root, o, err) < 0)
-        return -1;
     *status = 0;
-    if (s->attach)
+    if (rc == 0 && s->attach)
         rc = run_foreground(rt, s, o, status, err);
-    else
+    else if (rc == 0)
         rc = keeper_detach(rt, s->store, s->container, o, s->record, err);
     image_root_close(&root);
     return rc;
@@ -161,7 +159,7 @@ static int start_locked(const struct runtime *rt, const struct image_start *how,
         snapshot_exit_write(s.container, err->exit_code, &left);
         return -1;
     }
-    if (record.rm && s.attach && keeper_erase(rt, s.store, s.container->id, &left) < 0)
+    if (record.rm && s.attach && keeper_erase(rt, s.store, s.container->id, true, &left) < 0)
         log_warning("%s", left.message);
     return 0;
 }

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/helper.h"
 #include "base/json.h"
+#include "images/volume.h"
 #include "namespaces/subids.h"
 #include "runtime/monitor/monitor.h"
 
@@ -179,8 +180,19 @@ int keeper_wait(const struct snapshot *c, int64_t timeout_ms, struct snapshot_ex
     }
 }
 
+/* Its anonymous volumes last: until then it uses them. */
+static int erase(struct store *s, const char *id, bool volumes, struct error *err)
+{
+    struct string_list names = {0};
+
+    if ((volumes && volume_names_of(s, id, &names, err) < 0) || snapshot_remove(s, id, err) < 0)
+        return -1;
+    return names.n ? volume_remove(s, &names, VOLUME_ANONYMOUS, NULL, err) : 0;
+}
+
 /* In a child, because nobody comes back from a user namespace. */
-static int erase_as_root(const struct runtime *rt, struct store *s, const char *id, struct error *err)
+static int erase_as_root(const struct runtime *rt, struct store *s, const char *id, bool volumes,
+                         struct error *err)
 {
     struct error failure = {0};
     int status[2];
@@ -189,7 +201,7 @@ static int erase_as_root(const struct runtime *rt, struct store *s, const char *
         return error_set(err, errno, "pipe");
     pid_t pid = fork();
     if (pid == 0) {
-        if (subids_become_root(rt->arena, &failure) < 0 || snapshot_remove(s, id, &failure) < 0)
+        if (subids_become_root(rt->arena, &failure) < 0 || erase(s, id, volumes, &failure) < 0)
             (void)!write(status[1], &failure, sizeof(failure));
         _exit(0);
     }
@@ -207,12 +219,13 @@ static int erase_as_root(const struct runtime *rt, struct store *s, const char *
     return -1;
 }
 
-int keeper_erase(const struct runtime *rt, struct store *s, const char *id, struct error *err)
+int keeper_erase(const struct runtime *rt, struct store *s, const char *id, bool volumes, struct error *err)
 {
-    return geteuid() == 0 ? snapshot_remove(s, id, err) : erase_as_root(rt, s, id, err);
+    return geteuid() == 0 ? erase(s, id, volumes, err) : erase_as_root(rt, s, id, volumes, err);
 }
 
-int keeper_remove(const struct runtime *rt, struct store *s, struct snapshot *c, struct error *err)
+int keeper_remove(const struct runtime *rt, struct store *s, struct snapshot *c, bool volumes,
+                  struct error *err)
 {
     struct snapshot_exit e;
 
@@ -227,7 +240,7 @@ int keeper_remove(const struct runtime *rt, struct store *s, struct snapshot *c,
                             : error_set(err, 0, "container %s is still there %d s after SIGKILL", c->id,
                                         KILL_TIMEOUT_MS / 1000);
     }
-    return container_delete(rt, c->id, true, err) < 0 ? -1 : keeper_erase(rt, s, c->id, err);
+    return container_delete(rt, c->id, true, err) < 0 ? -1 : keeper_erase(rt, s, c->id, volumes, err);
 }
 
 /* --- hand-over ----------------------------------------------------------------------------------------------------- */

@@ -42,12 +42,14 @@ int keeper_namespace(const struct runtime *rt, const char *option, const char *t
 /** Until it has ended or @timeout_ms (-1: none) is over. 1: it has; 0: it has not. */
 int keeper_wait(const struct snapshot *c, int64_t timeout_ms, struct snapshot_exit *out, struct error *err);
 
-/** Take away what is left of one: its runtime state, its directory. What still runs is killed. */
-int keeper_remove(const struct runtime *rt, struct store *s, struct snapshot *c, struct error *err);
+/** Take away what is left of one: its runtime state, its directory. What still runs is killed. @volumes: and the anonymous volumes
+ * that nobody else uses. */
+int keeper_remove(const struct runtime *rt, struct store *s, struct snapshot *c, bool volumes,
+                  struct error *err);
 
 /** Its directory alone. What it wrote may belong to any of a user's ids: who is not root does it from within a user namespace
  * of theirs. */
-int keeper_erase(const struct runtime *rt, struct store *s, const char *id, struct error *err);
+int keeper_erase(const struct runtime *rt, struct store *s, const char *id, bool volumes, struct error *err);
 
 /** Run it in the background by @o, then become its monitor; returns in the caller, when it runs. */
 int keeper_detach(const struct runtime *rt, struct store *s, const struct snapshot *c,

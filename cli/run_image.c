@@ -37,6 +37,7 @@ struct image_run {
     struct snapshot snapshot;
     struct stack trees;
     struct bundle bundle;
+    struct image_mounts mounts;
     struct image_userns userns;
     struct keeper_record record;
     bool create; /* and no more */
@@ -74,7 +75,7 @@ static int pull(struct image_run *r, struct error *err)
     return status == 0 ? 0 : error_set(err, 0, "image %s could not be pulled", r->o->image);
 }
 
-static int random_id(struct arena *a, const char **id, struct error *err)
+int image_run_random_id(struct arena *a, const char **id, struct error *err)
 {
     uint64_t n[4];
 
@@ -88,14 +89,23 @@ static int random_id(struct arena *a, const char **id, struct error *err)
 /* Found and put to use under one lock. 1: done; 0: the image is not there. */
 static int take_locked(struct image_run *r, const char *id, struct error *err)
 {
+    struct error left = {0};
     int found;
 
     if (store_lock(&r->store, false, err) < 0)
         return -1;
     found = image_find(&r->store, r->o->image, &r->image, err);
-    if (found == 1 && snapshot_create(&r->store, id, &r->image, &r->snapshot, err) < 0)
+    if (found == 1 && snapshot_create(&r->store, id, &r->image, &r->snapshot, err) < 0) {
+        store_unlock(&r->store);
+        return -1;
+    }
+    if (found == 1 && image_volumes_take(&r->store, &r->snapshot, &r->image, &r->bundle, &r->mounts, err) < 0)
         found = -1;
     store_unlock(&r->store);
+    if (found < 0 && r->snapshot.dir >= 0) {
+        snapshot_close(&r->snapshot);
+        keeper_erase(&r->rt, &r->store, id, true, &left);
+    }
     return found;
 }
 
@@ -217,35 +227,6 @@ static int add_files(struct image_run *r, struct error *err)
     return 0;
 }
 
-/* Nothing is there, not even the directories above it. */
-static bool is_missing(const struct image_run *r, const char *path)
-{
-    struct stack_entry e;
-    struct error err = {0};
-
-    return r->trees.n == 0 ||
-           (stack_lookup(&r->trees, path, true, &e, &err) < 0 ? err.code == ENOENT : !e.st.st_mode);
-}
-
-/* Volumes that the image asks for: where it has nothing itself, a directory beside upper; what it has stays in upper. */
-static int add_volumes(struct image_run *r, struct error *err)
-{
-    for (size_t i = 0; i < r->image.config.n_volumes; i++) {
-        const char *name = r->image.config.volumes[i].name,
-                   *own = arena_printf(r->rt.arena, "volumes/%zu", i);
-
-        if (name[0] != '/')
-            return error_set(err, 0, "the image's volume \"%.64s\" is no absolute path", name);
-        if (is_mounted(&r->bundle, name) || !is_missing(r, name))
-            continue;
-        if ((mkdirat(r->snapshot.dir, "volumes", 0755) < 0 && errno != EEXIST) ||
-            mkdirat(r->snapshot.dir, own, 0755) < 0)
-            return error_set(err, errno, "make the volume for %s", name);
-        bind_own(&r->bundle, arena_printf(r->rt.arena, "%s/%s", r->snapshot.path, own), name);
-    }
-    return 0;
-}
-
 static void add_init(struct image_run *r)
 {
     static char *options[] = {(char *)"bind", (char *)"ro", (char *)"rprivate", NULL};
@@ -316,10 +297,10 @@ static int make_bundle(struct image_run *r, const struct string_list *arguments,
         rc = image_userns_take(&r->userns, &r->store, &r->snapshot, &r->trees, b, err);
     if (rc == 0)
         rc = add_files(r, err);
-    if (rc == 0)
-        rc = add_volumes(r, err);
     close_trees(r);
     add_init(r);
+    if (rc == 0)
+        rc = image_volumes_finish(&r->store, &r->snapshot, b, &r->mounts, err);
     if (rc < 0 || bundle_write(b, &text, &length, err) < 0 || record(r, err) < 0)
         return -1;
     return write_file(r, "config.json", 0600, text, length, err);
@@ -349,14 +330,12 @@ static int run(struct image_run *r, int *status, struct error *err)
     return r->o->detach ? print_id(r, err) : 0;
 }
 
-static int check_options(const struct image_run *r, const struct image_run_options *o, struct error *err)
+static int check_options(const struct image_run_options *o, struct error *err)
 {
     if (o->name && container_id_validate(o->name, err) < 0)
         return error_wrap(err, "--name");
     if (o->name && strlen(o->name) > 255)
         return error_set(err, 0, "--name: longer than 255 characters");
-    if (o->isolation == 1 && r->rt.vm_asker)
-        return error_set(err, 0, "--isolation=container, but %s asks for a virtual machine", r->rt.vm_asker);
     return 0;
 }
 
@@ -371,12 +350,12 @@ static int make(const struct runtime *rt, const struct image_run_options *o,
     const char *id = o->name;
     int status = 0, rc;
 
-    if (o->isolation == 2)
-        r.rt.vm_asker = "--isolation=vm";
-    if (check_options(&r, o, err) < 0 || image_userns_complete(&r.rt, o, &r.bundle, &r.userns, err) < 0 ||
-        image_run_complete(&r.rt, o, &r.bundle, err) < 0 ||
+    if (command_isolation(o->isolation, &r.rt.vm_asker, err) < 0 || check_options(o, err) < 0 ||
+        image_userns_complete(&r.rt, o, &r.bundle, &r.userns, err) < 0 ||
+        image_run_complete(&r.rt, o, &r.bundle, &r.mounts, err) < 0 ||
+        image_volumes_from(&r.rt, &o->volumes_from, &r.bundle, &r.mounts, err) < 0 ||
         store_open(rt->arena, rt->store, rt->rootless, &r.store, err) < 0 ||
-        (!id && random_id(rt->arena, &id, err) < 0) || take_image(&r, id, err) < 0)
+        (!id && image_run_random_id(rt->arena, &id, err) < 0) || take_image(&r, id, err) < 0)
         return -1;
     rc = make_bundle(&r, arguments, err);
     if (rc == 0)
@@ -388,7 +367,7 @@ static int make(const struct runtime *rt, const struct image_run_options *o,
     if (rc < 0 || (o->rm && !o->detach && !create)) {
         struct error left = {0};
 
-        if (keeper_erase(rt, &r.store, id, &left) < 0)
+        if (keeper_erase(rt, &r.store, id, true, &left) < 0)
             log_warning("%s", left.message);
     }
     snapshot_close(&r.snapshot);

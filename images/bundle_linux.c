@@ -57,13 +57,17 @@ static void write_maps(struct json_writer *w, const char *key, const struct id_m
 }
 
 static void write_mount(struct json_writer *w, const char *destination, const char *type, const char *source,
-                        const char *const *options)
+                        const char *const *options, const struct spec_mount *m)
 {
     json_object(w);
     bundle_string(w, "destination", destination);
     bundle_string(w, "type", type);
     bundle_string(w, "source", source);
     bundle_strings(w, "options", options);
+    if (m && m->uid_mappings.n) {
+        write_maps(w, "uidMappings", &m->uid_mappings);
+        write_maps(w, "gidMappings", &m->gid_mappings);
+    }
     json_object_end(w);
 }
 
@@ -76,7 +80,7 @@ static void write_default_mount(struct json_writer *w, const struct bundle *b, c
     uint32_t host;
 
     if (strcmp(m->type, "sysfs") == 0 && b->user_namespace && b->network != NETWORK_NONE) {
-        write_mount(w, m->destination, "bind", "/sys", host_sys);
+        write_mount(w, m->destination, "bind", "/sys", host_sys, NULL);
         return;
     }
     for (size_t i = 0; m->options[i]; i++) {
@@ -86,7 +90,7 @@ static void write_default_mount(struct json_writer *w, const struct bundle *b, c
             !(gid && b->user_namespace && !idmap_to_host(&b->gid_maps, GID_TTY, &host)))
             options[n++] = m->options[i];
     }
-    write_mount(w, m->destination, m->type, m->source, options);
+    write_mount(w, m->destination, m->type, m->source, options, NULL);
 }
 
 void bundle_write_mounts(struct json_writer *w, const struct bundle *b)
@@ -98,7 +102,7 @@ void bundle_write_mounts(struct json_writer *w, const struct bundle *b)
             write_default_mount(w, b, &default_mounts[i]);
     for (size_t i = 0; i < b->n_mounts; i++)
         write_mount(w, b->mounts[i].destination, b->mounts[i].type, b->mounts[i].source,
-                    (const char *const *)b->mounts[i].options.v);
+                    (const char *const *)b->mounts[i].options.v, &b->mounts[i]);
     json_array_end(w);
 }
 

@@ -55,6 +55,17 @@ static int own(const struct snapshot *c, const char *name, const struct idmaps *
     return 0;
 }
 
+int idmaps_own(struct store *s, const struct snapshot *c, const char *place, const struct idmaps *maps,
+               struct error *err)
+{
+    static const char *const names[] = {"upper", "work"};
+
+    for (size_t i = 0; maps->uids.n && i < ARRAY_SIZE(names); i++)
+        if (own(c, place ? arena_printf(s->arena, "%s/%s", place, names[i]) : names[i], maps, err) < 0)
+            return -1;
+    return 0;
+}
+
 int idmaps_set(struct store *s, const struct snapshot *c, const struct idmaps *maps, struct error *err)
 {
     struct buffer b = {.arena = s->arena};
@@ -63,7 +74,7 @@ int idmaps_set(struct store *s, const struct snapshot *c, const struct idmaps *m
     print(&b, kinds[1], &maps->gids);
     if (file_replace(c->dir, "idmap", 0600, b.data, b.length, err) < 0)
         return error_wrap(err, "container %s", c->id);
-    return own(c, "upper", maps, err) < 0 || own(c, "work", maps, err) < 0 ? -1 : 0;
+    return idmaps_own(s, c, NULL, maps, err);
 }
 
 static bool parse_number(char **text, uint32_t *out)

@@ -14,7 +14,11 @@ struct idmaps {
 /** Give the container these ids: write them down, and let what is its own belong to them. */
 int idmaps_set(struct store *s, const struct snapshot *c, const struct idmaps *maps, struct error *err);
 
-/** The same with @size ids of the user "containers" in /etc/subuid and /etc/subgid that no container of the store has. Takes
+/** Let upper and work of the overlay @place (struct snapshot_mount) belong to these ids. */
+int idmaps_own(struct store *s, const struct snapshot *c, const char *place, const struct idmaps *maps,
+               struct error *err);
+
+/** The same as idmaps_set() with @size ids of the user "containers" in /etc/subuid and /etc/subgid that no container of the store has. Takes
  * the store's lock. */
 int idmaps_allocate(struct store *s, const struct snapshot *c, uint32_t size, struct idmaps *out,
                     struct error *err);

@@ -88,13 +88,14 @@ static int mount_legacy(struct overlay *o, bool throw_away, struct error *err)
 
     if (root < 0)
         return error_set(err, errno, "open %s/root", o->m->snapshot->path);
-    buffer_printf(&b, "upperdir=%d,workdir=%d", o->upper, o->work);
     for (size_t i = 0; i < o->n; i++)
-        buffer_printf(&b, "%s%d", i ? ":" : ",lowerdir=", o->lower[i]);
+        buffer_printf(&b, "%s%d", i ? ":" : "lowerdir=", o->lower[i]);
+    if (!o->m->read_only)
+        buffer_printf(&b, ",upperdir=%d,workdir=%d", o->upper, o->work);
     for (size_t i = 0; i < ARRAY_SIZE(safe); i++)
         buffer_printf(&b, ",%s=%s", safe[i][0], safe[i][1]);
     buffer_printf(&b, "%s%s", o->m->user_namespace ? ",userxattr" : "", throw_away ? ",volatile" : "");
-    if (mount_on_fd("overlay", root, "overlay", 0, b.data) == 0) {
+    if (mount_on_fd("overlay", root, "overlay", o->m->read_only ? MS_RDONLY : 0, b.data) == 0) {
         if (!o->tree)
             return 0;
         *o->tree = tree_clone(o->container, "root", 0);
@@ -118,7 +119,7 @@ static const char *kernel_says(struct overlay *o)
 
 static int attach(const struct overlay *o, struct error *err)
 {
-    _cleanup_(fd_closep) int mount = fsmount(o->fs, FSMOUNT_CLOEXEC, 0);
+    _cleanup_(fd_closep) int mount = fsmount(o->fs, FSMOUNT_CLOEXEC, o->m->read_only ? MOUNT_ATTR_RDONLY : 0);
 
     if (mount < 0 || (!o->tree && move_mount(mount, "", o->container, "root", MOVE_MOUNT_F_EMPTY_PATH) < 0))
         return error_set(err, errno, "mount overlayfs on %s/root", o->m->snapshot->path);
@@ -138,7 +139,8 @@ static int mount_overlay(struct overlay *o, bool throw_away, struct error *err)
     (void)!set_string(o, "source", "overlay");
     if (set_lower(o, err) < 0)
         return -1;
-    if (set_directory(o, "upperdir", o->upper) < 0 || set_directory(o, "workdir", o->work) < 0)
+    if (!o->m->read_only &&
+        (set_directory(o, "upperdir", o->upper) < 0 || set_directory(o, "workdir", o->work) < 0))
         return error_set(err, errno, "overlayfs: upperdir and workdir");
     set_safe(o);
     if ((o->m->user_namespace && fsconfig(o->fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0) ||
@@ -152,18 +154,19 @@ static int mount_overlay(struct overlay *o, bool throw_away, struct error *err)
 
 static int open_directories(struct overlay *o, struct error *err)
 {
-    o->store = open(o->m->store->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    o->container = o->store < 0
-                       ? -1
-                       : openat(o->store, arena_printf(o->arena, STORE_CONTAINERS "/%s", o->m->snapshot->id),
-                                O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    const struct snapshot_mount *m = o->m;
+    const char *path = arena_printf(o->arena, STORE_CONTAINERS "/%s%s%s", m->snapshot->id,
+                                    m->place ? "/" : "", m->place ? m->place : "");
+
+    o->store = open(m->store->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    o->container = o->store < 0 ? -1 : openat(o->store, path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (o->container < 0)
-        return error_set(err, errno, "open %s", o->m->snapshot->path);
+        return error_set(err, errno, "open %s/%s", m->store->path, path);
+    if (m->read_only)
+        return 0;
     o->upper = openat(o->container, "upper", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     o->work = openat(o->container, "work", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    return o->upper < 0 || o->work < 0
-               ? error_set(err, errno, "open upper and work of %s", o->m->snapshot->path)
-               : 0;
+    return o->upper < 0 || o->work < 0 ? error_set(err, errno, "open upper and work of %s", path) : 0;
 }
 
 /* The layer, mounted over itself with its ids mapped. #syscalls: open_tree mount_setattr move_mount */
@@ -188,23 +191,31 @@ static int map_ids(const struct overlay *o, int *layer, struct error *err)
     return 0;
 }
 
+/* An image without layers has a directory of the container's own below what is written; so has what is only read, as overlayfs
+ * wants two layers then. */
 static int open_lower(struct overlay *o, struct error *err)
 {
-    const struct string_list *layers = o->m->layers;
+    const size_t n = o->m->lower ? 0 : o->m->layers->n;
 
-    o->n = layers->n ? layers->n : 1;
-    o->lower = arena_new_n(o->arena, o->n, int);
-    for (size_t i = 0; i < o->n; i++) {
-        const char *key = layers->n ? layers->v[layers->n - 1 - i] : NULL;
+    o->lower = arena_new_n(o->arena, n + 1, int);
+    while (o->n < n) {
+        const char *key = o->m->layers->v[n - 1 - o->n];
+        int fd = openat(o->store, arena_printf(o->arena, STORE_LAYERS "/%s/tree", key),
+                        O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
-        o->lower[i] = key ? openat(o->store, arena_printf(o->arena, STORE_LAYERS "/%s/tree", key),
-                                   O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
-                          : openat(o->container, "lower", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (o->lower[i] < 0)
-            return error_set(err, errno, "open layer %s", key ? key : "of nothing");
-        if (o->userns >= 0 && map_ids(o, &o->lower[i], err) < 0)
+        if (fd < 0)
+            return error_set(err, errno, "open layer %s", key);
+        o->lower[o->n++] = fd;
+        if (o->userns >= 0 && map_ids(o, &o->lower[o->n - 1], err) < 0)
             return -1;
     }
+    if (n && !o->m->read_only)
+        return 0;
+    int fd = o->m->lower ? open(o->m->lower, O_PATH | O_DIRECTORY | O_CLOEXEC)
+                         : openat(o->container, "lower", O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return error_set(err, errno, "open %s", o->m->lower ? o->m->lower : "the lowest layer");
+    o->lower[o->n++] = fd;
     return 0;
 }
 
@@ -229,9 +240,8 @@ static int make(const struct snapshot_mount *m, int userns, int *tree, struct er
         rc = mount_overlay(&o, m->throw_away, err);
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         fd_closep(fds[i]);
-    for (size_t i = 0; o.lower && i < o.n; i++)
-        if (o.lower[i] > 0)
-            fd_closep(&o.lower[i]);
+    for (size_t i = 0; i < o.n; i++)
+        fd_closep(&o.lower[i]);
     return rc;
 }
 

@@ -18,23 +18,43 @@
 #include "base/json.h"
 #include "images/store_private.h"
 
-enum { LAYER_JSON_MAX = 64 << 10, USES_MAX = 1 << 20, EXIT_MAX = 64, LOCK_POLL_MS = 10 };
+enum {
+    LAYER_JSON_MAX = 64 << 10,
+    MOUNT_MAX = 256 << 10,
+    USES_MAX = 1 << 20,
+    EXIT_MAX = 64,
+    LOCK_POLL_MS = 10
+};
 
 #define CREATED "created\n" /* in the file exit */
 
+static const char *container_path(const struct store *s, const char *id)
+{
+    return arena_printf(s->arena, STORE_CONTAINERS "/%s", id);
+}
+
 /* --- the directory ------------------------------------------------------------------------------------------------- */
 
-static int write_uses(struct store *s, int dir, const struct found_image *image, struct error *err)
+/* Of more than one image: the container's own first, then a line that is empty. */
+static int write_uses(struct store *s, int dir, const char *before, const struct found_image *image,
+                      struct error *err)
 {
     struct buffer b = {.arena = s->arena};
 
+    buffer_puts(&b, before);
     buffer_printf(&b, "%s\n%s\n", digest_hex(image->manifest), digest_hex(image->config_digest));
     for (size_t i = 0; i < image->layers.n; i++)
         buffer_printf(&b, "%s\n", image->layers.v[i]);
-    int fd = openat(dir, "uses", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = openat(dir, "uses", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     int rc = fd < 0 || fd_write_all(fd, b.data, b.length) < 0 ? error_set(err, errno, "write uses") : 0;
     fd_closep(&fd);
     return rc;
+}
+
+int snapshot_use(struct store *s, const struct snapshot *c, const struct found_image *image,
+                 struct error *err)
+{
+    return write_uses(s, c->dir, "\n", image, err) < 0 ? error_wrap(err, "container %s", c->id) : 0;
 }
 
 /* What the topmost layer that describes the root directory says of it; 0755, root's, when none does. */
@@ -77,6 +97,96 @@ static int make_upper(struct store *s, int dir, const struct string_list *layers
     return fchmodat(dir, "upper", mode, 0) < 0 ? error_set(err, errno, "set the root directory's mode") : 0;
 }
 
+/* overlays/N/mount: a line for each thing that snapshot_mount says. */
+static int write_mount(struct store *s, int dir, const struct snapshot_mount *m, struct error *err)
+{
+    struct buffer b = {.arena = s->arena};
+
+    buffer_puts(&b, m->read_only ? "read-only\n" : "");
+    if (m->lower)
+        buffer_printf(&b, "lower %s\n", m->lower);
+    for (size_t i = 0; !m->lower && i < m->layers->n; i++)
+        buffer_printf(&b, "layer %s\n", m->layers->v[i]);
+    return file_replace(dir, "mount", 0600, b.data, b.length, err);
+}
+
+static int make_overlay(struct store *s, int dir, const struct snapshot_mount *m, struct error *err)
+{
+    const struct string_list none = {0};
+    struct stat st;
+
+    if (m->read_only) {
+        if (mkdirat(dir, "root", 0700) < 0 || mkdirat(dir, "lower", 0755) < 0)
+            return error_set(err, errno, "make its directories");
+        return write_mount(s, dir, m, err);
+    }
+    if (make_upper(s, dir, m->lower ? &none : m->layers, err) < 0)
+        return -1;
+    /* whoever is not root keeps it: it may belong to any of his ids */
+    if (m->lower &&
+        (stat(m->lower, &st) < 0 ||
+         (geteuid() == 0 && fchownat(dir, "upper", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0) ||
+         fchmodat(dir, "upper", st.st_mode & 07777, 0) < 0))
+        return error_set(err, errno, "give it the owner and mode of %s", m->lower);
+    return write_mount(s, dir, m, err);
+}
+
+int snapshot_overlay(struct store *s, const struct snapshot_mount *m, struct error *err)
+{
+    const struct snapshot *c = m->snapshot;
+    _cleanup_(fd_closep) int dir = -1;
+
+    if (m->lower && strchr(m->lower, '\n'))
+        return error_set(err, 0, "%s: a line break is in its name", m->lower);
+    if ((mkdirat(c->dir, "overlays", 0711) < 0 && errno != EEXIST) || mkdirat(c->dir, m->place, 0711) < 0)
+        return error_set(err, errno, "make %s/%s", c->path, m->place);
+    dir = openat(c->dir, m->place, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (dir < 0)
+        return error_set(err, errno, "open %s/%s", c->path, m->place);
+    return make_overlay(s, dir, m, err) < 0 ? error_wrap(err, "%s/%s", c->path, m->place) : 0;
+}
+
+static int read_mount(struct store *s, const struct snapshot *c, const char *place,
+                      struct snapshot_mount *out, struct error *err)
+{
+    struct string_list *layers = arena_new(s->arena, struct string_list);
+    char *text, *line;
+
+    *out = (struct snapshot_mount){.store = s, .snapshot = c, .place = place, .layers = layers};
+    if (file_read(c->dir, arena_printf(s->arena, "%s/mount", place), MOUNT_MAX, s->arena, &text, NULL, err) <
+        0)
+        return -1;
+    while ((line = strsep(&text, "\n"))) {
+        if (strcmp(line, "read-only") == 0)
+            out->read_only = true;
+        else if (strncmp(line, "lower ", 6) == 0)
+            out->lower = line + 6;
+        else if (strncmp(line, "layer ", 6) == 0) {
+            layers->v =
+                arena_grow(s->arena, layers->v, layers->n * sizeof(char *), (layers->n + 1) * sizeof(char *));
+            layers->v[layers->n++] = line + 6;
+        }
+    }
+    return 0;
+}
+
+int snapshot_overlays(struct store *s, const struct snapshot *c, struct snapshot_mount **out, size_t *n,
+                      struct error *err)
+{
+    struct string_list names;
+
+    *n = 0;
+    if (faccessat(c->dir, "overlays", F_OK, 0) < 0)
+        return 0;
+    if (store_list(s, arena_printf(s->arena, "%s/overlays", container_path(s, c->id)), &names, err) < 0)
+        return -1;
+    *out = arena_new_n(s->arena, names.n + 1, struct snapshot_mount);
+    for (size_t i = 0; i < names.n; i++)
+        if (read_mount(s, c, arena_printf(s->arena, "overlays/%s", names.v[i]), &(*out)[(*n)++], err) < 0)
+            return error_wrap(err, "container %s", c->id);
+    return 0;
+}
+
 /* Nobody else knows the directory yet: the lock is there for the taking. */
 static int make_exit(struct snapshot *c, struct error *err)
 {
@@ -84,11 +194,6 @@ static int make_exit(struct snapshot *c, struct error *err)
     if (c->exit < 0 || flock(c->exit, LOCK_EX | LOCK_NB) < 0)
         return error_set(err, errno, "make and lock the file exit");
     return 0;
-}
-
-static const char *container_path(const struct store *s, const char *id)
-{
-    return arena_printf(s->arena, STORE_CONTAINERS "/%s", id);
 }
 
 static int open_dir(struct store *s, const char *id, struct snapshot *out, struct error *err)
@@ -111,7 +216,7 @@ int snapshot_create(struct store *s, const char *id, const struct found_image *i
         return error_set(err, errno, "image store %s: make container %s", s->path, id);
     }
     if (open_dir(s, id, out, err) == 0 && make_exit(out, err) == 0 &&
-        write_uses(s, out->dir, image, err) == 0 && make_upper(s, out->dir, &image->layers, err) == 0)
+        write_uses(s, out->dir, "", image, err) == 0 && make_upper(s, out->dir, &image->layers, err) == 0)
         return 0;
     snapshot_close(out);
     snapshot_remove(s, id, NULL);

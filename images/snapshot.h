@@ -8,7 +8,8 @@
  *                  "STATUS SECONDS.NANOSECONDS\n", or "created\n" when it has not run yet. Empty and unlocked: its
  *                  keeper was killed
  *     config.json  for the runtime: the directory is the bundle
- *     container.json, log, attach, hosts, hostname, volumes/N
+ *     overlays/N   the same as upper, work and root, for more overlays that are mounted in it
+ *     container.json, log, attach, hosts, hostname, idmap (images/idmaps.h), volumes (images/volume.h)
  */
 #pragma once
 
@@ -62,10 +63,24 @@ int snapshot_layers(const struct store *s, const struct snapshot *c, struct stri
 struct snapshot_mount {
     const struct store *store;
     const struct snapshot *snapshot;
+    const char *place; /* where upper, work and root are, below the container's directory; NULL: there */
     const struct string_list *layers; /* base first */
+    const char *lower;                /* instead: one directory of the host's */
+    bool read_only;                   /* nothing is written: without upper and work */
     bool user_namespace;              /* the caller is in one, and so was who unpacked the layers */
     bool throw_away;                  /* never sync what it writes */
 };
+
+/** Make the directories for one more overlay, at m->place: "overlays/N". */
+int snapshot_overlay(struct store *s, const struct snapshot_mount *m, struct error *err);
+
+/** All those that were made so. */
+int snapshot_overlays(struct store *s, const struct snapshot *c, struct snapshot_mount **out, size_t *n,
+                      struct error *err);
+
+/** Under the same lock as snapshot_create(): the container uses @image, too. */
+int snapshot_use(struct store *s, const struct snapshot *c, const struct found_image *image,
+                 struct error *err);
 
 /** In the container's mount namespace: mount the overlay at root. */
 int snapshot_mount(const struct snapshot_mount *m, struct error *err);

@@ -13,6 +13,7 @@
  *     containers/ID/      of `run --image`: config.json, upper, work and what else is the container's; `uses`: the digits of
  *                         the blobs and the keys of the layers that it needs, a line each
  *     mounts/HEX/         of `mount`: `root`, where the image of this configuration is mounted, and `uses`
+ *     volumes/NAME/       a volume: images/volume.h
  *     tmp/NAME/           a session: what a process is making, locked (flock) for as long as that process lives
  *     lock                held shared while something is looked up and put to use, exclusively while a sweep decides
  *

@@ -9,6 +9,7 @@
 #define STORE_NAMES      "names"
 #define STORE_CONTAINERS "containers"
 #define STORE_MOUNTS     "mounts"
+#define STORE_VOLUMES    "volumes"
 #define STORE_TMP        "tmp"
 #define STORE_LOCK       "lock"
 

@@ -104,6 +104,10 @@ int mounts_open(struct rootfs *r, struct error *err)
         s->tree = tree_clone(AT_FDCWD, s->source, clone_flags(s));
         if (s->tree < 0 && !must && (tree_call_missing() || errno == EMFILE))
             continue; /* init tries its own way */
+        if (s->tree < 0 && must && errno == EPERM) {
+            error_set(err, errno, "map the ids of %s (needs root on the host)", s->source);
+            return step_error(s, err);
+        }
         if (s->tree < 0)
             return source_error(s, err), step_error(s, err);
         plain += !must;

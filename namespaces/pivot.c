@@ -25,27 +25,25 @@
 enum { MOUNTINFO_MAX = 64 << 20 };
 
 /* Of a sandbox the root is not the image's, but a tree in which that is bound. */
-static int open_made_root(struct rootfs *r, struct error *err)
+static void take_made(struct rootfs *r)
 {
-    int *place = strcmp(r->path, r->options.root_place) == 0 ? &r->root : NULL;
+    for (size_t i = 0; i < r->options.n_made; i++) {
+        const struct rootfs_made *m = &r->options.made[i];
 
-    for (size_t i = 0; !place && i < r->n_steps; i++)
-        if (r->steps[i].kind == STEP_BIND && strcmp(r->steps[i].source, r->options.root_place) == 0)
-            place = &r->steps[i].tree;
-    if (!place)
-        return error_set(err, 0, "root.path: nothing is mounted from %s", r->options.root_place);
-    if (r->options.open_root(r->options.mount_root_argument, place, err) < 0)
-        return error_wrap(err, "root.path");
+        if (strcmp(r->path, m->place) == 0)
+            r->root = m->tree;
+        for (size_t k = 0; k < r->n_steps; k++)
+            if (r->steps[k].kind == STEP_BIND && strcmp(r->steps[k].source, m->place) == 0)
+                r->steps[k].tree = m->tree;
+    }
     r->root_is_tree = r->root >= 0;
-    return 0;
 }
 
 int rootfs_open(struct rootfs *r, struct error *err)
 {
     struct stat st;
 
-    if (r->options.open_root && open_made_root(r, err) < 0)
-        return -1;
+    take_made(r);
     if (r->root < 0 && r->options.new_mount_namespace && !r->options.mount_root) {
         r->root = tree_clone(AT_FDCWD, r->path, AT_RECURSIVE);
         r->root_is_tree = r->root >= 0;

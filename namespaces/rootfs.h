@@ -20,6 +20,11 @@
 
 struct rootfs; /* opaque plan; lives in the arena */
 
+struct rootfs_made {
+    const char *place; /* the path that it stands for */
+    int tree;          /* detached; the plan's from rootfs_open() on */
+};
+
 struct rootfs_options {
     const char *bundle; /* absolute path of the bundle */
     bool no_pivot;
@@ -35,10 +40,9 @@ struct rootfs_options {
      * NULL: it is there already. */
     int (*mount_root)(void *argument, struct error *err);
     void *mount_root_argument;
-    /* Instead, called by rootfs_open(): gives what is mounted there as a detached mount. @root_place is the path that it
-     * stands for: root.path, or in a sandbox the source of the bind that becomes it. */
-    int (*open_root)(void *argument, int *tree, struct error *err);
-    const char *root_place;
+    /* Mounts that are nowhere yet, for where a path of the host's would be taken: root.path or the source of a bind. */
+    const struct rootfs_made *made;
+    size_t n_made;
 };
 
 /** Turn spec->root, mounts, devices, masked/readonly paths into a checked plan. No side effects on the host.

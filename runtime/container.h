@@ -43,8 +43,8 @@ struct create_options {
     /* See struct rootfs_options. */
     int (*mount_root)(void *argument, struct error *err);
     void *mount_root_argument;
-    int (*open_root)(void *argument, int *tree, struct error *err);
-    const char *root_place;
+    const struct rootfs_made *made;
+    size_t n_made;
     struct detached
         *detached; /* run --detach only: the caller waits for the process, and relays its terminal */
     bool unsealed; /* hull's binary needs no protection from the container: see struct spawn */

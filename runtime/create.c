@@ -213,8 +213,8 @@ static int plan(struct creation *c, struct error *err)
                                      .cgroup = c->extra.cgroup,
                                      .mount_root = c->o->mount_root,
                                      .mount_root_argument = c->o->mount_root_argument,
-                                     .open_root = c->o->open_root,
-                                     .root_place = c->o->root_place};
+                                     .made = c->o->made,
+                                     .n_made = c->o->n_made};
 
     if (rootfs_plan(c->rt->arena, c->spec, &options, &c->init.rootfs, err) < 0 ||
         namespaces_open(ns, c->spawn.join_fds, err) < 0 || lsm_check(&c->spec->process, err) < 0 ||

@@ -4,7 +4,7 @@
 
 load helpers
 
-COMMANDS='attach check create delete events exec features kill list logs pause ps resume rm run spec start state stats stop update wait
+COMMANDS='attach check create delete events exec features kill list logs pause ps resume rm run spec start state stats stop update volume wait
     diff history images import inspect load login logout mount prune pull push rmi save tag umount unpack'
 
 # hull without this file's --root: for what stands before the command.
@@ -67,6 +67,7 @@ options_of()
     all=$({
         options_of
         options_of run --image REF
+        for command in create ls rm prune; do options_of volume "$command"; done
         for command in $COMMANDS; do options_of "$command"; done
     } | sort -u)
     for option in $all; do

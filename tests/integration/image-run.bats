@@ -179,21 +179,10 @@ teardown()
     run_image --rm -v "$DIR/data:data" true
     exits 125
     says "must be absolute"
-    run_image --rm -v name:/data true
-    exits 125
-    says "volumes by name are not available"
     run_image --rm --mount "type=bind,dst=/a" true
     exits 125
     says "needs source=PATH"
     [ -z "$(containers_left)" ]
-}
-
-@test "a volume of the image's is a directory of the container's own" {
-    put_image volumes '{"Volumes": {"/var/data": {}, "/etc": {}}, "Env": ["PATH=/bin"]}'
-    run hull run --name v --image volumes sh -c 'echo x >/var/data/file; head -1 /etc/passwd' </dev/null
-    exits 0
-    says root:x:0
-    [ "$(cat "$DIR"/store/containers/v/volumes/*/file)" = x ]
 }
 
 @test "--read-only: the root is, tmpfs is not" {
