@@ -74,9 +74,9 @@ int export_tree(struct session *session, int tree, enum compression how, struct 
     return rc;
 }
 
-/* 1: the very archive that came; 0: it cannot be made again. */
+/* 1: the very archive that came; 0: it cannot be made again; -1: nothing can, there is no room to write. */
 static int restore(struct session *session, int layer, int tree, const char *diff_id, enum compression how,
-                   struct exported_layer *out)
+                   struct exported_layer *out, struct error *err)
 {
     _cleanup_(fd_closep) int skeleton = openat(layer, "skeleton", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct skeleton_source source;
@@ -92,6 +92,10 @@ static int restore(struct session *session, int layer, int tree, const char *dif
     log_debug("layer %s cannot be made again as it came: %s", diff_id,
               rc < 0 ? why.message : "its files were changed");
     exported_layer_free(out);
+    if (rc < 0 && (why.code == ENOSPC || why.code == EDQUOT)) {
+        *err = why;
+        return -1;
+    }
     return 0;
 }
 
@@ -110,8 +114,9 @@ int export_layer(struct session *session, const char *key, enum compression how,
         return error_set(err, errno, "image store %s: open %s", s->path, path);
     if (layer_record_read(s, key, &record, err) < 0)
         return -1;
-    if (restore(session, layer, tree, record.diff_id, how, out) > 0)
-        return 0;
+    int restored = restore(session, layer, tree, record.diff_id, how, out, err);
+    if (restored != 0)
+        return restored < 0 ? -1 : 0;
     log_warning("layer %.12s was changed in the store: what is written is another layer", key);
     return export_tree(session, tree, how, out, err);
 }

@@ -50,6 +50,15 @@ static bool was_written(struct sink *k, const char *name)
     return false;
 }
 
+/* libarchive's own words for a full disk are "Write error". */
+static int write_failed(const struct sink *k, const char *name, struct error *err)
+{
+    int code = archive_errno(k->archive);
+
+    return code > 0 ? error_set(err, code, "write %s", name)
+                    : error_set(err, 0, "write %s: %s", name, archive_error_string(k->archive));
+}
+
 static int begin_entry(struct sink *k, const char *name, uint64_t size, struct error *err)
 {
     struct archive_entry *e = archive_entry_new();
@@ -64,7 +73,7 @@ static int begin_entry(struct sink *k, const char *name, uint64_t size, struct e
     archive_entry_set_size(e, (int64_t)size);
     rc = archive_write_header(k->archive, e);
     archive_entry_free(e);
-    return rc == ARCHIVE_OK ? 0 : error_set(err, 0, "write %s: %s", name, archive_error_string(k->archive));
+    return rc == ARCHIVE_OK ? 0 : write_failed(k, name, err);
 }
 
 static int open_file(const struct sink *k, const char *name, struct error *err)
@@ -88,7 +97,7 @@ static int put_source(struct sink *k, const char *name, uint64_t size, struct so
         return -1;
     while ((n = from->read(from, &data, err)) > 0) {
         if (k->archive && archive_write_data(k->archive, data, (size_t)n) != n)
-            return error_set(err, 0, "write %s: %s", name, archive_error_string(k->archive));
+            return write_failed(k, name, err);
         if (!k->archive && fd_write_all(fd, data, (size_t)n) < 0)
             return error_set(err, errno, "write %s", name);
     }

@@ -8,9 +8,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -152,6 +154,19 @@ static int mark_opaque(struct unpack *u, const struct unpack_entry *e, struct er
     return fd < 0 ? error_set(err, errno, "open the directory") : unpack_set_opaque(u, fd, err);
 }
 
+static int whiteout_refused(const struct unpack *u, struct error *err)
+{
+    struct statfs fs;
+    int code = errno;
+    bool overlay = code == EPERM && fstatfs(u->tree, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC;
+
+    return error_set(err, code, "make the whiteout%s",
+                     overlay
+                         ? " on overlayfs, which cannot hold layers (have the store on another file system: "
+                           "--store, HULL_STORE, or a volume)"
+                         : "");
+}
+
 /* It hides what is in layers below, never what this one has: a directory of ours only becomes opaque. */
 static int make_whiteout(struct unpack *u, const struct unpack_entry *e, const char *name, struct error *err)
 {
@@ -162,7 +177,7 @@ static int make_whiteout(struct unpack *u, const struct unpack_entry *e, const c
     if (mknodat(e->parent, name, S_IFCHR, 0) == 0)
         return 0;
     if (errno != EEXIST || fstatat(e->parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return error_set(err, errno, "make the whiteout");
+        return whiteout_refused(u, err);
     if (!S_ISDIR(st.st_mode))
         return 0;
     _cleanup_(fd_closep) int fd = openat(e->parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
