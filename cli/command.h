@@ -29,7 +29,7 @@ struct command {
                struct error *err);
 };
 
-extern const struct command attach_command, check_command, create_command, create_image_command,
+extern const struct command attach_command, check_command, cp_command, create_command, create_image_command,
     delete_command, events_command, exec_command, features_command, kill_command, list_command, logs_command,
     pause_command, ps_command, resume_command, rm_command, run_command, run_image_command, spec_command,
     start_command, state_command, stats_command, stop_command, update_command, volume_command, wait_command;

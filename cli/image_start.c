@@ -150,7 +150,8 @@ static int start_locked(const struct runtime *rt, const struct image_start *how,
     struct error left = {0};
 
     if (keeper_record_read(rt->arena, s.container, &record, err) < 0 ||
-        snapshot_layers(s.store, s.container, &layers, err) < 0 || snapshot_exit_clear(s.container, err) < 0)
+        store_stack(s.store, record.image_id ? record.image_id : "", &layers, err) < 0 ||
+        snapshot_exit_clear(s.container, err) < 0)
         return -1;
     s.record = &record;
     s.layers = &layers;

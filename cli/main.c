@@ -38,10 +38,10 @@ struct globals {
 };
 
 static const struct command *const commands[] = {
-    &attach_command,   &check_command, &create_command, &delete_command, &events_command, &exec_command,
-    &features_command, &kill_command,  &list_command,   &logs_command,   &pause_command,  &ps_command,
-    &resume_command,   &rm_command,    &run_command,    &spec_command,   &start_command,  &state_command,
-    &stats_command,    &stop_command,  &update_command, &volume_command, &wait_command,
+    &attach_command, &check_command,    &cp_command,   &create_command, &delete_command, &events_command,
+    &exec_command,   &features_command, &kill_command, &list_command,   &logs_command,   &pause_command,
+    &ps_command,     &resume_command,   &rm_command,   &run_command,    &spec_command,   &start_command,
+    &state_command,  &stats_command,    &stop_command, &update_command, &volume_command, &wait_command,
 };
 
 static int parse_log_level(const struct option_use *use, void *field, struct error *err)

@@ -5,23 +5,29 @@
  * A tree that is in use may change meanwhile: what went away between its directory's reading and its own turn is left out, a
  * file that became shorter is an error, what was added to one is left out.
  */
-/* #syscalls: openat fstat newfstatat getdents64 read readlinkat */
+/* #syscalls: openat fstat fstatfs getdents64 read readlinkat */
 #include "images/pack.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "images/pack_private.h"
 #include "images/stack.h"
 
-enum { CONTENT_BLOCK = 256 << 10, BUCKETS = 4096 };
+enum { CONTENT_BLOCK = 256 << 10, BUCKETS = 4096, OVERFLOW_ID = 65534 /* nobody */ };
+
+#ifndef MQUEUE_MAGIC
+#define MQUEUE_MAGIC 0x19800202
+#endif
 
 struct level {
     int fd;
@@ -40,6 +46,7 @@ struct linked {
 
 struct packer {
     int tree;
+    const struct pack_copy *copy; /* NULL: a layer */
     bool root, ended;
     struct level levels[PACK_MAX_DEPTH];
     size_t depth;
@@ -123,28 +130,41 @@ static int add_whiteout(struct packer *p, size_t length, const char *name, struc
     return add_marker(p, path, err);
 }
 
-static int add_directory(struct packer *p, struct pack_entry *e, int parent, const char *name,
-                         struct error *err)
+/* File systems that show the kernel's state: what is in them is not for copying. */
+static bool is_pseudo(int fd)
+{
+    static const unsigned long magics[] = {PROC_SUPER_MAGIC,    SYSFS_MAGIC,        CGROUP_SUPER_MAGIC,
+                                           CGROUP2_SUPER_MAGIC, DEVPTS_SUPER_MAGIC, SECURITYFS_MAGIC,
+                                           DEBUGFS_MAGIC,       TRACEFS_MAGIC,      BPF_FS_MAGIC,
+                                           MQUEUE_MAGIC,        EFIVARFS_MAGIC,     SELINUX_MAGIC};
+    struct statfs fs;
+
+    if (fstatfs(fd, &fs) < 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(magics); i++)
+        if ((unsigned long)fs.f_type == magics[i])
+            return true;
+    return false;
+}
+
+/* Its header, and its names for the walk. e->fd is O_PATH. */
+static int add_directory(struct packer *p, struct pack_entry *e, struct error *err)
 {
     size_t length = strlen(p->path);
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_(fd_closep) int fd = openat(e->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
         return error_set(err, errno, "open it");
     e->fd = fd;
     e->type = '5';
-    if (length + 1 >= sizeof(p->path)) {
-        close(fd);
+    if (length + 1 >= sizeof(p->path))
         return error_set(err, ENAMETOOLONG, "it");
-    }
-    if (*name != '.' || name[1])
+    if (!length || p->path[length - 1] != '/')
         strcpy(p->path + length, "/");
     if (pack_header(&p->headers, e, err) < 0 ||
-        (directory_is_opaque(fd) && add_whiteout(p, strlen(p->path), ".wh..opq", err) < 0)) {
-        close(fd);
+        (!p->copy && directory_is_opaque(fd) && add_whiteout(p, strlen(p->path), ".wh..opq", err) < 0))
         return -1;
-    }
-    return push(p, fd, err);
+    return p->copy && is_pseudo(fd) ? 0 : push(p, steal_fd(&fd), err);
 }
 
 /* The name it had before, if it had one; else this is remembered. */
@@ -162,13 +182,15 @@ static const char *other_name(struct packer *p, const struct stat *st)
     return NULL;
 }
 
-static int add_regular(struct packer *p, struct pack_entry *e, int parent, const char *name,
-                       struct error *err)
+/* Opened by way of /proc: it is the very file that was looked at, no device that took its place. */
+static int add_regular(struct packer *p, struct pack_entry *e, struct error *err)
 {
-    _cleanup_(fd_closep) int fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    char link[64];
 
-    if (fd < 0 || fstat(fd, &e->st) < 0 || !S_ISREG(e->st.st_mode))
-        return error_set(err, fd < 0 ? errno : 0, "open it");
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", e->fd);
+    _cleanup_(fd_closep) int fd = open(link, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, errno, "open it");
     e->fd = fd;
     e->type = '0';
     if (pack_header(&p->headers, e, err) < 0)
@@ -184,9 +206,8 @@ static const struct {
     char flag;
 } others[] = {{S_IFLNK, '2'}, {S_IFCHR, '3'}, {S_IFBLK, '4'}, {S_IFIFO, '6'}};
 
-static int add_other(struct packer *p, struct pack_entry *e, int parent, const char *name, struct error *err)
+static int add_other(struct packer *p, struct pack_entry *e, struct error *err)
 {
-    _cleanup_(fd_closep) int fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     char target[PATH_MAX];
 
     for (size_t i = 0; i < ARRAY_SIZE(others); i++)
@@ -194,11 +215,8 @@ static int add_other(struct packer *p, struct pack_entry *e, int parent, const c
             e->type = others[i].flag;
     if (!e->type)
         return 0; /* a socket: nothing without the process that listens */
-    if (fd < 0)
-        return error_set(err, errno, "open it");
-    e->fd = fd;
     if (S_ISLNK(e->st.st_mode)) {
-        ssize_t n = readlinkat(fd, "", target, sizeof(target) - 1);
+        ssize_t n = readlinkat(e->fd, "", target, sizeof(target) - 1);
         if (n < 0)
             return error_set(err, errno, "read the link");
         target[n] = '\0';
@@ -207,18 +225,42 @@ static int add_other(struct packer *p, struct pack_entry *e, int parent, const c
     return pack_header(&p->headers, e, err);
 }
 
-static int add_entry(struct packer *p, int parent, const char *name, struct error *err)
+/* What a name means in a layer. 1: it was dealt with; 0: it is a file like any other. */
+static int add_special(struct packer *p, const struct stat *st, const char *name, struct error *err)
 {
-    struct pack_entry e = {.path = p->path, .fd = -1};
-
-    if (fstatat(parent, name, &e.st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? 0 : error_set(err, errno, "look at it");
-    if (stat_is_whiteout(&e.st))
-        return add_whiteout(p, strlen(p->path) - strlen(name), name, err);
+    if (p->copy)
+        return 0;
+    if (stat_is_whiteout(st))
+        return add_whiteout(p, strlen(p->path) - strlen(name), name, err) < 0 ? -1 : 1;
     if (strncmp(name, ".wh.", 4) == 0)
         return error_set(err, 0, "a name that begins with \".wh.\" cannot be in a layer");
+    return 0;
+}
+
+static uint32_t from_host(const struct id_maps *maps, uint32_t id)
+{
+    for (size_t i = 0; maps && i < maps->n; i++)
+        if (id >= maps->v[i].host_id && id - maps->v[i].host_id < maps->v[i].size)
+            return maps->v[i].container_id + (id - maps->v[i].host_id);
+    return maps && maps->n ? OVERFLOW_ID : id;
+}
+
+/* @fd: O_PATH. The path is p->path. */
+static int add_entry(struct packer *p, int fd, const char *name, struct error *err)
+{
+    struct pack_entry e = {.path = p->path, .fd = fd};
+
+    if (fstat(fd, &e.st) < 0)
+        return error_set(err, errno, "look at it");
+    int special = add_special(p, &e.st, name, err);
+    if (special)
+        return special < 0 ? -1 : 0;
+    if (p->copy) {
+        e.st.st_uid = from_host(p->copy->uids, e.st.st_uid);
+        e.st.st_gid = from_host(p->copy->gids, e.st.st_gid);
+    }
     if (S_ISDIR(e.st.st_mode))
-        return add_directory(p, &e, parent, name, err);
+        return add_directory(p, &e, err);
     if (e.st.st_nlink > 1 && !S_ISSOCK(e.st.st_mode)) {
         e.link = other_name(p, &e.st);
         e.type = '1';
@@ -226,21 +268,25 @@ static int add_entry(struct packer *p, int parent, const char *name, struct erro
             return pack_header(&p->headers, &e, err);
         e.type = 0;
     }
-    return S_ISREG(e.st.st_mode) ? add_regular(p, &e, parent, name, err)
-                                 : add_other(p, &e, parent, name, err);
+    return S_ISREG(e.st.st_mode) ? add_regular(p, &e, err) : add_other(p, &e, err);
+}
+
+static int add_name(struct packer *p, int parent, const char *name, struct error *err)
+{
+    _cleanup_(fd_closep) int fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == ENOENT ? 0 : error_set(err, errno, "look at it");
+    return add_entry(p, fd, name, err);
 }
 
 /* --- the stream ---------------------------------------------------------------------------------------------------- */
 
 static int start(struct packer *p, struct error *err)
 {
-    struct pack_entry e = {.path = p->path};
-
     if (p->root) {
         strcpy(p->path, "./");
-        if (fstat(p->tree, &e.st) < 0)
-            return error_set(err, errno, "look at the tree");
-        if (add_directory(p, &e, p->tree, ".", err) < 0)
+        if (add_entry(p, p->tree, "", err) < 0)
             return -1;
         p->path[0] = '\0';
         p->levels[0].path_length = 0;
@@ -248,6 +294,18 @@ static int start(struct packer *p, struct error *err)
     }
     int fd = openat(p->tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? error_set(err, errno, "open the tree") : push(p, fd, err);
+}
+
+static int start_copy(struct packer *p, struct error *err)
+{
+    const struct pack_copy *c = p->copy;
+    bool content = !*c->name;
+
+    if (is_pseudo(c->fd))
+        return error_set(err, 0, "it shows the kernel's state, and is no file to copy");
+    if ((size_t)snprintf(p->path, sizeof(p->path), "%s", content ? "./" : c->name) >= sizeof(p->path))
+        return error_set(err, ENAMETOOLONG, "%.64s...", c->name);
+    return add_entry(p, c->fd, "", err);
 }
 
 /* The next entry's headers, or the archive's end. */
@@ -266,7 +324,7 @@ static int advance(struct packer *p, struct error *err)
         if (l->path_length + strlen(name) >= sizeof(p->path))
             return error_set(err, ENAMETOOLONG, "%.*s%s", (int)l->path_length, p->path, name);
         strcpy(p->path + l->path_length, name);
-        if (add_entry(p, l->fd, name, err) < 0)
+        if (add_name(p, l->fd, name, err) < 0)
             return error_wrap(err, "pack %s", p->path);
     }
     if (p->headers.length)
@@ -316,21 +374,33 @@ static ssize_t pack_read(struct source *s, const void **data, struct error *err)
     }
 }
 
-int pack_source_init(struct pack_source *s, int tree, bool root, struct error *err)
+static int begin(struct pack_source *s, int (*how)(struct packer *p, struct error *err), struct error *err)
 {
-    struct packer *p = calloc(1, sizeof(*p));
-
-    *s = (struct pack_source){.source.read = pack_read, .state = p};
-    if (!p)
-        return error_set(err, ENOMEM, "pack");
-    p->tree = tree;
-    p->root = root;
-    p->content = -1;
-    if (start(p, err) == 0)
+    s->state->content = -1;
+    if (how(s->state, err) == 0)
         return 0;
     error_wrap(err, "pack");
     pack_source_destroy(s);
     return -1;
+}
+
+int pack_source_init(struct pack_source *s, int tree, bool root, struct error *err)
+{
+    *s = (struct pack_source){.source.read = pack_read, .state = calloc(1, sizeof(*s->state))};
+    if (!s->state)
+        return error_set(err, ENOMEM, "pack");
+    s->state->tree = tree;
+    s->state->root = root;
+    return begin(s, start, err);
+}
+
+int pack_copy_init(struct pack_source *s, const struct pack_copy *c, struct error *err)
+{
+    *s = (struct pack_source){.source.read = pack_read, .state = calloc(1, sizeof(*s->state))};
+    if (!s->state)
+        return error_set(err, ENOMEM, "pack");
+    s->state->copy = c;
+    return begin(s, start_copy, err);
 }
 
 void pack_source_destroy(struct pack_source *s)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "images/source.h"
+#include "runtime/spec/spec.h"
 
 enum { PACK_MAX_DEPTH = 500 /* directories in each other */ };
 
@@ -19,4 +20,14 @@ struct pack_source {
 
 /** @tree stays the caller's. @root: begin with an entry "./" for it. */
 int pack_source_init(struct pack_source *p, int tree, bool root, struct error *err);
+
+/* What `hull cp` copies: files as they are, whatever their names mean to overlayfs or a layer. */
+struct pack_copy {
+    int fd;                            /* of what is copied: O_PATH */
+    const char *name;                  /* in the archive; "" for a directory: its content, below "./" */
+    const struct id_maps *uids, *gids; /* owners are those of this user namespace; none: as they are */
+};
+/** @c and its descriptor stay the caller's. Other file systems of the kernel's (proc and its kin) are empty directories. */
+int pack_copy_init(struct pack_source *p, const struct pack_copy *c, struct error *err);
+
 void pack_source_destroy(struct pack_source *p);

@@ -18,13 +18,7 @@
 #include "base/json.h"
 #include "images/store_private.h"
 
-enum {
-    LAYER_JSON_MAX = 64 << 10,
-    MOUNT_MAX = 256 << 10,
-    USES_MAX = 1 << 20,
-    EXIT_MAX = 64,
-    LOCK_POLL_MS = 10
-};
+enum { LAYER_JSON_MAX = 64 << 10, MOUNT_MAX = 256 << 10, EXIT_MAX = 64, LOCK_POLL_MS = 10 };
 
 #define CREATED "created\n" /* in the file exit */
 
@@ -322,20 +316,5 @@ int snapshot_lock(const struct snapshot *c, int64_t timeout_ms, struct error *er
             return error_set(err, EBUSY, "container %s: somebody else is at work on it", c->id);
         nanosleep(&pause, NULL);
     }
-    return 0;
-}
-
-/* `uses`: the manifest, the configuration, the layers. */
-int snapshot_layers(const struct store *s, const struct snapshot *c, struct string_list *layers,
-                    struct error *err)
-{
-    char *text, *line;
-
-    if (file_read(c->dir, "uses", USES_MAX, s->arena, &text, NULL, err) < 0)
-        return error_wrap(err, "container %s", c->id);
-    *layers = (struct string_list){.v = arena_new_n(s->arena, strlen(text) / 2 + 1, char *)};
-    for (size_t i = 0; (line = strsep(&text, "\n")) && *line; i++)
-        if (i >= 2)
-            layers->v[layers->n++] = line;
     return 0;
 }

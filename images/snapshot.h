@@ -56,10 +56,6 @@ int snapshot_exit_clear(const struct snapshot *c, struct error *err);
 /** Look after a container that nobody looks after: wait for the lock, until snapshot_close(). */
 int snapshot_lock(const struct snapshot *c, int64_t timeout_ms, struct error *err);
 
-/** The keys of its image's layers, base first. */
-int snapshot_layers(const struct store *s, const struct snapshot *c, struct string_list *layers,
-                    struct error *err);
-
 struct snapshot_mount {
     const struct store *store;
     const struct snapshot *snapshot;

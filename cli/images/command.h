@@ -10,6 +10,7 @@
 #define DECLARE(name, summary) extern const struct command name##_command;
 IMAGE_COMMANDS(DECLARE)
 #undef DECLARE
+extern const struct command copy_in_command, copy_out_command; /* `hull cp` runs them */
 
 /** A row for a member of @type. */
 #define OPTION(type, name, letter, value, field, parse, help)                                                \

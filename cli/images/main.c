@@ -20,7 +20,7 @@ struct globals {
 };
 
 #define ROW(name, summary) &name##_command,
-static const struct command *const commands[] = {IMAGE_COMMANDS(ROW)};
+static const struct command *const commands[] = {IMAGE_COMMANDS(ROW) & copy_in_command, &copy_out_command};
 
 static int parse_log_level(const struct option_use *use, void *field, struct error *err)
 {

@@ -4,7 +4,7 @@
 
 load helpers
 
-COMMANDS='attach check create delete events exec features kill list logs pause ps resume rm run spec start state stats stop update volume wait
+COMMANDS='attach check cp create delete events exec features kill list logs pause ps resume rm run spec start state stats stop update volume wait
     diff history images import inspect load login logout mount prune pull push rmi save tag umount unpack'
 
 # hull without this file's --root: for what stands before the command.
