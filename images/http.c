@@ -154,6 +154,7 @@ static const struct {
     KEPT("content-type", content_type),
     KEPT("content-range", content_range),
     KEPT("docker-content-digest", content_digest),
+    KEPT("range", range),
     KEPT("location", location),
     KEPT("www-authenticate", challenge),
 #undef KEPT
@@ -374,6 +375,12 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/* Has the request a body that is written to it? */
+static bool sends(const struct http_request *r)
+{
+    return r->method == HTTP_PUT || r->method == HTTP_PATCH;
+}
+
 static void set_method(CURL *easy, const struct http_request *r)
 {
     switch (r->method) {
@@ -387,6 +394,9 @@ static void set_method(CURL *easy, const struct http_request *r)
         curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)(r->form ? strlen(r->form) : 0));
         curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, r->form ? r->form : "");
         break;
+    case HTTP_PATCH:
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "PATCH");
+        /* fall through */
     case HTTP_PUT:
         curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
         curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)r->upload_size);
@@ -422,9 +432,8 @@ static int set_options(struct http_exchange *x, const struct http_request *r)
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "hull");
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
-    curl_easy_setopt(
-        easy, CURLOPT_HTTP_VERSION,
-        (long)(r->stream || r->method == HTTP_PUT ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS));
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                     (long)(r->stream || sends(r) ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)HTTP_CONNECT_SECONDS);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)SPEED_MIN);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, (long)(r->idle_seconds ? r->idle_seconds : HTTP_IDLE));
@@ -445,14 +454,14 @@ int http_begin(struct http_exchange *x, const struct http_request *request, stru
     x->request = *request;
     x->answered = x->paused = x->ended = false;
     x->head = x->used = x->lent = x->header_bytes = 0;
-    if ((request->stream || request->method == HTTP_PUT) && !x->ring && !(x->ring = malloc(HTTP_RING)))
+    if ((request->stream || sends(request)) && !x->ring && !(x->ring = malloc(HTTP_RING)))
         return error_set(err, ENOMEM, "http");
     if (set_options(x, request) < 0)
         return error_set(err, 0, "\"%.200s\" is no URL", request->url);
     x->request.url = x->request.form = NULL;
     x->request.headers = NULL;
     x->request.tls = NULL;
-    x->ended = request->method != HTTP_PUT || request->upload_size == 0;
+    x->ended = !sends(request) || request->upload_size == 0;
     pthread_mutex_lock(&h->lock);
     if (h->cancelled) {
         pthread_mutex_unlock(&h->lock);

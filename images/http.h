@@ -40,7 +40,7 @@ struct http_tls {
     const char *certificate, *key; /* files, PEM; NULL: none */
 };
 
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT };
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH };
 
 struct http_request {
     enum http_method method;
@@ -48,7 +48,7 @@ struct http_request {
     const char *const *headers; /* "Name: value", ends with NULL; may be NULL */
     const struct http_tls *tls;
     const char *form;     /* of POST: the body; NULL: an empty one */
-    uint64_t upload_size; /* of PUT: as much is written after begin */
+    uint64_t upload_size; /* of PUT and PATCH: as much is written after begin */
     size_t max_body; /* a longer answer is an error (of an error's text the rest is left out); 0: no matter */
     bool stream;     /* the body of 200 and 206 is read by http_read() */
     unsigned idle_seconds; /* without anything to hear; 0: HTTP_IDLE */
@@ -62,7 +62,7 @@ struct http_answer {
     CURLcode code;  /* of the transfer, once it is over */
     bool too_large; /* max_body, or the headers, were exceeded */
     char problem[CURL_ERROR_SIZE];
-    char content_type[160], content_range[80], content_digest[160], location[HTTP_URL_MAX],
+    char content_type[160], content_range[80], content_digest[160], range[80], location[HTTP_URL_MAX],
         challenge[HTTP_CHALLENGE_MAX];
     int64_t content_length; /* -1: not said */
     uint64_t retry_after;   /* seconds; 0: not said */
@@ -92,7 +92,7 @@ void http_exchange_destroy(struct http_exchange *x);
 /** Send it off; what an earlier one was doing is broken off. The request's strings may go after this call. */
 int http_begin(struct http_exchange *x, const struct http_request *request, struct error *err);
 
-/** Of PUT: the body's next bytes. -1 when the exchange is over already: its answer says why. */
+/** Of PUT and PATCH: the body's next bytes. -1 when the exchange is over already: its answer says why. */
 int http_write(struct http_exchange *x, const void *data, size_t length);
 
 /** Wait until it is over; of a stream, until its headers are here. */

@@ -78,7 +78,8 @@ static void measure(struct progress *p, uint64_t *done, uint64_t *total, size_t 
         }
     }
     if (now > p->last_ns) {
-        double fresh = (double)(*done - p->last_bytes) * 1e9 / (double)(now - p->last_ns);
+        uint64_t more = *done > p->last_bytes ? *done - p->last_bytes : 0; /* less: something began anew */
+        double fresh = (double)more * 1e9 / (double)(now - p->last_ns);
         p->rate = p->last_bytes ? 0.8 * p->rate + 0.2 * fresh : fresh;
     }
     p->last_ns = now;

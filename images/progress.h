@@ -15,8 +15,8 @@ enum progress_form { PROGRESS_TABLE, PROGRESS_JSON, PROGRESS_QUIET }; /* the fir
 enum bar_state { BAR_WAITS, BAR_WORKS, BAR_PRESENT, BAR_DONE, BAR_FAILED };
 
 struct bar {
-    char name[16];  /* the layer's digits, shortened */
-    uint64_t total; /* bytes; 0: not known */
+    char name[16];          /* the layer's digits, shortened */
+    _Atomic uint64_t total; /* bytes; 0: not known */
     _Atomic uint64_t done;
     _Atomic int state; /* enum bar_state */
 };

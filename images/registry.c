@@ -11,6 +11,7 @@
 #include "images/registry.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -191,28 +192,39 @@ static const char *redirect(const struct registry *r, struct arena *a, const cha
 
 /* --- one call ------------------------------------------------------------------------------------------------------ */
 
-static int send_upload(struct http_exchange *x, struct registry_upload *u, struct error *err)
+static void set_progress(struct registry_upload *u, uint64_t sent)
 {
+    if (u->sent)
+        atomic_store(u->sent, sent);
+}
+
+/* The part of it that the call is about. */
+static int send_upload(struct http_exchange *x, const struct call *c, struct error *err)
+{
+    struct registry_upload *u = c->upload;
+    const bool to_the_end = c->upload_offset + c->upload_length == u->size;
     struct source *s = NULL;
     const void *data;
-    uint64_t sent = 0;
+    uint64_t left = c->upload_length;
     ssize_t n;
     bool over = false;
 
-    u->sent = 0;
-    if (u->open(u->context, &s, err) < 0)
+    set_progress(u, c->upload_offset);
+    if (u->open(u->context, c->upload_offset, &s, err) < 0)
         return -1;
-    while ((n = s->read(s, &data, err)) > 0 && (uint64_t)n <= u->size - sent) {
-        over = http_write(x, data, (size_t)n) < 0;
-        if (over)
-            break; /* the answer says why */
-        sent += (uint64_t)n;
-        u->sent = sent;
+    while ((n = s->read(s, &data, err)) > 0 && ((uint64_t)n <= left || !to_the_end)) {
+        size_t part = (uint64_t)n < left ? (size_t)n : (size_t)left;
+
+        over = http_write(x, data, part) < 0;
+        left -= part;
+        if (over || (left == 0 && !to_the_end))
+            break; /* the answer says why, or it was a part */
+        set_progress(u, c->upload_offset + c->upload_length - left);
     }
     u->close(u->context, s);
     if (n < 0)
         return -1;
-    if (!over && (n || sent != u->size))
+    if (!over && (left || (to_the_end && n)))
         return error_set(err, 0, "blob %s has %s than %llu bytes", u->digest, n ? "more" : "less",
                          (unsigned long long)u->size);
     return 0;
@@ -232,7 +244,7 @@ static int send_once(struct registry *r, struct http_exchange *x, const struct c
         .headers = headers,
         .tls = &tls,
         .form = c->form,
-        .upload_size = c->upload ? c->upload->size : c->body_length,
+        .upload_size = c->upload ? c->upload_length : c->body_length,
         .max_body = c->max_body,
         .stream = c->stream,
         .idle_seconds = c->idle_seconds ? c->idle_seconds : r->idle_seconds,
@@ -256,7 +268,7 @@ static int send_once(struct registry *r, struct http_exchange *x, const struct c
     result = http_begin(x, &request, err);
     arena_free(&a);
     if (result == 0 && c->upload)
-        result = send_upload(x, c->upload, err);
+        result = send_upload(x, c, err);
     else if (result == 0 && c->body_length)
         http_write(x, c->body, c->body_length); /* if it fails the answer says why */
     if (result < 0) {

@@ -83,17 +83,21 @@ struct registry_upload {
     const char *digest;
     uint64_t size;
     const char *mount_from; /* a repository of the same registry that may have it; NULL */
-    /** Begin at the beginning; called again for each try. close() ends it. */
-    int (*open)(void *context, struct source **out, struct error *err);
+    /** Begin at byte @offset; called again for each try. close() ends it. */
+    int (*open)(void *context, uint64_t offset, struct source **out, struct error *err);
     void (*close)(void *context, struct source *s);
     void *context;
-    _Atomic uint64_t sent; /* progress */
+    _Atomic uint64_t *sent; /* so many bytes were, by now; NULL: nobody looks */
 };
 
 enum registry_pushed { PUSHED_SENT, PUSHED_THERE /* it was there */, PUSHED_MOUNTED };
 
-/** enum registry_pushed, or -1. */
+/** enum registry_pushed, or -1. What breaks off goes on where the registry says that it was, or begins anew; a registry to which
+ * it is too large at once gets it in pieces. */
 int registry_push_blob(struct registry *r, struct registry_upload *u, struct error *err);
+
+/** Have the registry take the blob from its repository @from. 1: done; 0: it does not. */
+int registry_mount_blob(struct registry *r, const char *digest, const char *from);
 
 /** @tag_or_digest: what to call it. All it speaks of has been pushed. */
 int registry_push_manifest(struct registry *r, const char *tag_or_digest, const char *media_type,

@@ -32,8 +32,9 @@ struct call {
     bool token;                /* this is the call for a token: a refusal cannot be cured by one */
     bool stream;
     size_t max_body;
-    struct registry_upload *upload; /* PUT: its bytes; its open() is called */
-    const void *body;               /* PUT: or these */
+    struct registry_upload *upload; /* PUT, PATCH: its bytes, so many from there on; its open() is called */
+    uint64_t upload_offset, upload_length;
+    const void *body; /* PUT: or these */
     size_t body_length;
     unsigned idle_seconds;
     uint64_t wait_ms; /* out: how long the registry wants to be left alone */

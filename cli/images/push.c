@@ -61,7 +61,7 @@ static int push_to(const struct push_options *o, struct store *s, const struct i
     if (rc == 0)
         rc = remote_open_for_push(&remote, destination, &reference, &p.registry, err);
     if (rc == 0) {
-        p.tag = reference.tag;
+        p.destination = reference;
         rc = push_image(&p, info, digest, err);
         registry_close(p.registry);
     }

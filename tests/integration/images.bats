@@ -299,6 +299,27 @@ layout_id()
     done
 }
 
+@test "push: layers are taken from another repository of the registry; several at once" {
+    start_registry
+    push_layout t/image:1
+    hull pull -q "$HOST/t/image:1"
+    hull tag "$HOST/t/image:1" "$HOST/other/name:2"
+    run --separate-stderr hull push "$HOST/other/name:2" </dev/null
+    exits 0
+    [ "$(grep -c ': present' <<<"$stderr")" = 3 ]
+    [ "$(skopeo inspect --tls-verify=false --raw "docker://$HOST/other/name:2" | sha256sum)" = "$(skopeo inspect --tls-verify=false --raw "docker://$HOST/t/image:1" | sha256sum)" ]
+    hull rmi "$HOST/t/image:1"
+    run --separate-stderr hull push "$HOST/other/name:2" "$HOST/third/name:3" </dev/null
+    exits 0
+    [ "$(grep -c ': present' <<<"$stderr")" = 3 ] # from other/name, by the name that it has here
+    hull tag "$HOST/other/name:2" localhost/alone:1
+    hull rmi "$HOST/other/name:2"
+    run --separate-stderr hull push localhost/alone:1 "$HOST/fourth/name:4" </dev/null
+    exits 0
+    [ "$(grep -c ': pushed' <<<"$stderr")" = 3 ]
+    hull pull -q "$HOST/fourth/name:4"
+}
+
 @test "credentials: login, pull, logout" {
     # shellcheck disable=SC2016 # bcrypt of "secret"
     echo 'user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a' >"$DIR/htpasswd"

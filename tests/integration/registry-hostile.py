@@ -19,6 +19,7 @@ log = open(log_path, "a", buffering=1)
 lock = threading.Lock()
 counts = {}
 OTHER = {}
+KEPT = {}
 
 
 def count(key):
@@ -65,13 +66,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    do_HEAD = do_POST = do_PUT = do_GET
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET
 
     def route(self):
         if self.path.startswith("http://"):  # as a proxy is asked
             self.path = self.path[self.path.index("/", 7):]
         parts = self.path.split("/")
-        if self.command in ("POST", "PUT"):
+        if self.command in ("POST", "PUT", "PATCH") or "/kept-" in self.path:
             return self.upload(parts[2], parts[3] if len(parts) > 3 else "")
         if self.path == "/v2/":
             return self.answer(200)
@@ -239,9 +240,40 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def s_push(self, kind, name):
         self.answer(404)
 
-    s_push_breaks = s_push_refuses = s_push_nowhere = s_push_to_a_file = s_push_elsewhere = s_push
+    s_push_resumes = s_push_in_pieces = s_push_breaks = s_push_refuses = s_push_nowhere = s_push_to_a_file = s_push_elsewhere = s_push
+
+    def keep(self, scenario, place):
+        """What comes is kept, also of a request that breaks off; each answer says another place."""
+        path = "/v2/%s/%s" % (scenario, place)
+        if self.command == "POST":
+            place = "kept-%d" % count("places")
+            KEPT[place] = b""
+            return self.answer(202, b"", [("Location", "/v2/%s/%s?step=0" % (scenario, place))])
+        have = KEPT[place]
+        step = [("Location", "%s?step=%d" % (path, count(place)))]
+        if self.command == "GET":
+            return self.answer(204, b"", step + [("Range", "0-%d" % max(len(have) - 1, 0))])
+        length = int(self.headers["Content-Length"])
+        log.write("%s %s of %s at %d\n" % (self.command, self.headers.get("Content-Range", "-"), length, len(have)))
+        if scenario == "s-push-in-pieces" and length > (16 << 20 if self.command == "PATCH" else 50000):
+            self.close_connection = True
+            return self.answer(413)
+        if scenario == "s-push-resumes" and length > 100000 and count("breaks") < 3:
+            KEPT[place] += self.rfile.read(length // 2)
+            self.close_connection = True
+            return None
+        if self.command == "PATCH" and self.headers["Content-Range"] != "%d-%d" % (len(have), len(have) + length - 1):
+            return self.answer(416)
+        KEPT[place] += self.rfile.read(length)
+        if self.command == "PATCH":
+            return self.answer(202, b"", step + [("Range", "0-%d" % (len(KEPT[place]) - 1))])
+        query = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query)
+        good = query["digest"] == ["sha256:" + hashlib.sha256(KEPT[place]).hexdigest()]
+        return self.answer(201 if good else 400)
 
     def upload(self, scenario, kind):
+        if scenario in ("s-push-resumes", "s-push-in-pieces") and kind != "manifests":
+            return self.keep(scenario, kind.split("?")[0])
         if scenario == "s-push-elsewhere" and "Authorization" not in self.headers and self.command == "POST":
             return self.answer(401, b"", [("WWW-Authenticate", 'Basic realm="r"')])
         if self.command == "POST":

@@ -394,6 +394,30 @@ requests()
     says "413 too large for it (quota is used up)"
 }
 
+@test "an upload that breaks off goes on where it was, where the registry knows" {
+    hostile
+    client push "$HOST/s-push-resumes:1" "$IMAGE"
+    exits 0
+    [ "$(requests ' POST ')" = 3 ]                     # no blob began anew
+    [ "$(requests ' GET /v2/s-push-resumes/kept')" = 2 ] # it broke off twice
+    [ "$(requests '^PATCH [1-9][0-9]*-')" = 2 ]
+    [ "$(requests '^PUT .* of 0 at ')" = 1 ]
+}
+
+@test "what is too large for one request goes in pieces" {
+    hostile
+    head -c 20000000 /dev/urandom >"$DIR/big"
+    local digest image=$DIR/big-image
+    digest=$(sha256sum "$DIR/big" | cut -d' ' -f1)
+    cp -r "$IMAGE" "$image"
+    mv "$DIR/big" "$image/$digest"
+    jq -c --arg d "sha256:$digest" '.layers[0].digest = $d | .layers[0].size = 20000000' "$IMAGE/manifest" >"$image/manifest"
+    client push "$HOST/s-push-in-pieces:1" "$image"
+    exits 0
+    [ "$(requests '^PATCH 0-16777215 of 16777216 at 0$')" = 1 ]
+    [ "$(requests '^PATCH 16777216-19999999 of 3222784 at 16777216$')" = 1 ]
+}
+
 @test "an upload goes where the registry says, without credentials to another host, and not to what is no place" {
     hostile
     echo "{\"auths\":{\"$HOST\":{\"auth\":\"$(printf user:secret | base64)\"}}}" >"$DIR/auth.json"

@@ -150,12 +150,12 @@ struct upload_file {
     struct file_source file;
 };
 
-static int open_file(void *context, struct source **out, struct error *err)
+static int open_file(void *context, uint64_t offset, struct source **out, struct error *err)
 {
     struct upload_file *u = context;
     int fd = open(u->path, O_RDONLY | O_CLOEXEC);
 
-    if (fd < 0)
+    if (fd < 0 || lseek(fd, (off_t)offset, SEEK_SET) < 0)
         return error_set(err, errno, "%s", u->path);
     *out = &u->file.source;
     return file_source_init(&u->file, fd, err);
