@@ -51,7 +51,8 @@ struct document {
 struct registries {
     struct arena *arena;
     struct string_list search, helpers;
-    bool enforcing;
+    enum { PERMISSIVE, ENFORCING, DISABLED } mode; /* of short names */
+    bool asks;                                     /* somebody chooses where there are several */
     const char *file; /* the last one read: where to write what is missing; NULL: there was none */
     struct rule *rules;
     size_t n_rules, rules_capacity;
@@ -247,7 +248,9 @@ int registries_add(struct registries *r, const char *text, size_t length, const 
     if (doc.has_helpers)
         r->helpers = doc.helpers;
     if (doc.short_name_mode)
-        r->enforcing = strcmp(doc.short_name_mode, "enforcing") == 0;
+        r->mode = strcmp(doc.short_name_mode, "enforcing") == 0  ? ENFORCING
+                  : strcmp(doc.short_name_mode, "disabled") == 0 ? DISABLED
+                                                                 : PERMISSIVE;
     for (size_t i = 0; i < doc.n_rules; i++)
         add_rule(r, doc.rules[i], file);
     for (size_t i = 0; i < doc.n_aliases; i++)
@@ -332,6 +335,12 @@ int registries_load(struct arena *a, struct registries **out, struct error *err)
     return 0;
 }
 
+bool registries_let_ask(struct registries *r)
+{
+    r->asks = r->mode != DISABLED;
+    return r->asks;
+}
+
 /* --- looking up ---------------------------------------------------------------------------------------------------- */
 
 static const char *const only_docker[] = {DOCKER};
@@ -365,7 +374,7 @@ int registries_candidates(struct registries *r, const struct reference *ref, str
         domains = only_docker;
         count = 1;
     }
-    if (count > 1 && r->enforcing)
+    if (count > 1 && r->mode == ENFORCING && !r->asks)
         return error_set(
             err, 0,
             "\"%s\" is a short name that %zu registries of %s may have, and short-name-mode is enforcing: "

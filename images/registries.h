@@ -38,6 +38,10 @@ int registries_add(struct registries *r, const char *text, size_t length, const 
 /** Who is to be asked for credentials: see auth_find_in_order(). */
 const struct string_list *registries_credential_helpers(const struct registries *r);
 
+/** There is a person to ask which of several names is meant. false: short-name-mode does not want that; else several
+ * candidates are no error even where it is enforcing. */
+bool registries_let_ask(struct registries *r);
+
 /** The full names that @ref may stand for, to be tried in this order: itself, unless it is short. */
 int registries_candidates(struct registries *r, const struct reference *ref, struct reference **out,
                           size_t *n, struct error *err);

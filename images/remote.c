@@ -115,6 +115,27 @@ static int ask_endpoints(struct remote *r, const struct reference *ref, const ch
     return -1;
 }
 
+/* One, if there is somebody to choose it. */
+static int find_candidates(struct remote *r, const char *text, const struct reference *short_name,
+                           struct reference **candidates, size_t *n, struct error *err)
+{
+    bool ask = r->choose && registries_let_ask(r->registries);
+
+    if (registries_candidates(r->registries, short_name, candidates, n, err) < 0)
+        return -1;
+    if (!ask || *n == 1)
+        return 0;
+    char **names = arena_new_n(r->arena, *n, char *);
+    for (size_t i = 0; i < *n; i++)
+        names[i] = reference_format(r->arena, &(*candidates)[i]);
+    int chosen = r->choose(text, names, *n, err);
+    if (chosen < 0)
+        return -1;
+    *candidates += chosen;
+    *n = 1;
+    return 0;
+}
+
 int remote_find(struct remote *r, const char *text, const char *const *known, struct remote_image *out,
                 struct error *err)
 {
@@ -129,7 +150,7 @@ int remote_find(struct remote *r, const char *text, const char *const *known, st
     if (reference_parse(r->arena, text, &short_name, err) < 0)
         return -1;
     reference_default_tag(&short_name);
-    if (registries_candidates(r->registries, &short_name, &candidates, &n, err) < 0)
+    if (find_candidates(r, text, &short_name, &candidates, &n, err) < 0)
         return -1;
     struct buffer failures = {.arena = r->arena};
     for (size_t i = 0; i < n; i++) {

@@ -9,6 +9,8 @@ struct remote {
     struct http *http;
     struct registries *registries;
     struct registry_settings settings;
+    /** Which of the @n names does a person mean by @text? NULL: there is nobody to ask. -1 with @err. */
+    int (*choose)(const char *text, char *const *names, size_t n, struct error *err);
 };
 
 /** Read the configuration, begin the thread that speaks. Also after a failure: remote_stop(). */

@@ -2,7 +2,10 @@
 #include "images/pull.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cli/images/command.h"
@@ -38,6 +41,24 @@ static char *stored_name(struct arena *a, const struct reference *r)
     if (name.digest)
         name.tag = NULL;
     return reference_format(a, &name);
+}
+
+/* A short name may be at several registries: on a terminal, a person says which is meant (short-name-mode). */
+static int choose(const char *text, char *const *names, size_t n, struct error *err)
+{
+    char line[16], *end;
+
+    fprintf(stderr, "\"%s\" is a short name (registries.conf can have an alias for it); which is meant?\n",
+            text);
+    for (size_t i = 0; i < n; i++)
+        fprintf(stderr, "  %zu  %s\n", i + 1, names[i]);
+    fprintf(stderr, "1-%zu> ", n);
+    if (!fgets(line, sizeof(line), stdin))
+        return error_set(err, 0, "\"%s\": none was chosen", text);
+    unsigned long chosen = strtoul(line, &end, 10);
+    if (end == line || (*end && *end != '\n') || chosen < 1 || chosen > n)
+        return error_set(err, 0, "\"%s\": a number from 1 to %zu is wanted", text, n);
+    return (int)chosen - 1;
 }
 
 /* 1: it is one that the store has already, see remote_find(). */
@@ -111,12 +132,14 @@ static int pull_all(const struct pull_options *o, const struct pull *p, const st
                     struct buffer *ids, struct error *err)
 {
     struct registry_settings settings;
-    struct remote remote;
+    struct remote remote = {0};
     struct pulled pulled;
     int rc = remote_settings(&o->remote, &settings, err);
 
     if (rc == 0)
         rc = remote_start(&remote, p->store->arena, &settings, err);
+    if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO))
+        remote.choose = choose;
     for (size_t i = 0; rc == 0 && i < arguments->n; i++) {
         rc = pull_image(p, o->policy, &remote, arguments->v[i], &pulled, err);
         if (rc == 0)

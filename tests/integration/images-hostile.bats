@@ -179,3 +179,35 @@ auth: {htpasswd: {realm: r, path: $DIR/htpasswd}}"
     run --separate-stderr hull pull -q "$HOST/t/image:1" </dev/null
     exits 0
 }
+
+@test "a short name that several registries may have: a person chooses, a script is told" {
+    make_layout
+    start_registry
+    push_layout t/image:1
+    push_layout other/image:1
+    {
+        printf 'unqualified-search-registries = ["%s/other", "%s/t"]\nshort-name-mode = "enforcing"\n' "$HOST" "$HOST"
+        printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$HOST"
+    } >"$CONTAINERS_REGISTRIES_CONF"
+    run hull pull -q image:1 </dev/null
+    exits 1
+    says "write the whole name ($HOST/other/image)"
+    run python3 "$TESTS/integration/terminal.py" run -i 3 -- "$HULL" pull -q image:1
+    exits 1
+    says "a number from 1 to 2"
+    run python3 "$TESTS/integration/terminal.py" run -i 2 -- "$HULL" pull -q image:1
+    exits 0
+    says "2  $HOST/t/image:1"
+    [ "$(hull images --format json | jq -r '.[].Names[]?' | sort)" = "$HOST/t/image:1" ]
+    hull rmi "$HOST/t/image:1"
+    sed -i s/enforcing/disabled/ "$CONTAINERS_REGISTRIES_CONF"
+    run python3 "$TESTS/integration/terminal.py" run -- "$HULL" pull -q image:1
+    exits 0
+    hull images | grep -q "$HOST/other/image"
+}
+
+@test "an option of pull's that is none is an error" {
+    run hull pull --tls-verify=maybe localhost:1/x </dev/null
+    exits 1
+    says '--tls-verify must be true or false, got "maybe"'
+}

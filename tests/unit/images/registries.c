@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "images/registries.h"
+#include "runtime/spec/spec.h"
 
 static struct arena a;
 static struct error err;
@@ -84,6 +85,15 @@ Test(registries, short_names)
     cr_expect_str_eq(candidates(r, "web"), "x.org/web:latest");
     cr_expect_null(candidates(r, "gone"));
     cr_expect(strstr(err.message, "enforcing") && strstr(err.message, "b.org/gone"), "%s", err.message);
+
+    /* Not an error where somebody can be asked; nobody is when the mode says so. */
+    cr_expect(registries_let_ask(r));
+    cr_expect_str_eq(candidates(r, "gone"),
+                     "b.org/gone:latest docker.io/library/gone:latest c.org/deep/gone:latest");
+    const char *silent = "short-name-mode = 'disabled'\ncredential-helpers = ['a', 'containers-auth.json']\n";
+    cr_assert_eq(registries_add(r, silent, strlen(silent), "silent.conf", &err), 0, "%s", err.message);
+    cr_expect_not(registries_let_ask(r));
+    cr_expect_eq(registries_credential_helpers(r)->n, 2);
 
     const char *third = "unqualified-search-registries = []\n";
     cr_assert_eq(registries_add(r, third, strlen(third), "third.conf", &err), 0, "%s", err.message);
