@@ -9,7 +9,7 @@
  * The conversation: the agent connects to CONTROL and says HELLO. The VMM answers CREATE. The agent builds the container
  * with the same engine as on a host and says CREATED (or ERROR, and that is the end). The VMM says START; the agent
  * answers STARTED once execve has worked (or ERROR), then EXITED when the process has ended and all it wrote has been
- * given to the streams. From CREATED on the VMM sends SIGNAL and WINDOW_SIZE as they come. After EXITED or ERROR the
+ * given to the streams. From CREATED on the VMM sends SIGNAL, WINDOW_SIZE and FORGET as they come. After EXITED or ERROR the
  * VMM takes what is left in the streams and ends the machine.
  *
  * Numbers are little-endian. A message that is too long, or not one that may come now, ends the conversation: the VMM
@@ -36,6 +36,7 @@ enum agent_type {
     AGENT_START,       /* nothing */
     AGENT_SIGNAL,      /* uint32_t: its number */
     AGENT_WINDOW_SIZE, /* struct agent_window */
+    AGENT_FORGET,      /* uint32_t, enum agent_caches: give up what the kernel keeps of files */
     /* from the agent */
     AGENT_HELLO = 64, /* struct agent_hello */
     AGENT_CREATED,    /* nothing */
@@ -43,6 +44,12 @@ enum agent_type {
     AGENT_EXITED,     /* struct agent_exited */
     AGENT_ERROR,      /* struct agent_error, then words (UTF-8, no terminator) */
     AGENT_LOG,        /* uint32_t level (base/log.h), then words: for hull's log */
+};
+
+/* As the kernel numbers them (Documentation/admin-guide/sysctl/vm.rst, drop_caches). */
+enum agent_caches {
+    AGENT_CACHES_NAMES = 2,
+    AGENT_CACHES_ALL = 3 /* and the files' contents, by which inodes stay */
 };
 
 enum {

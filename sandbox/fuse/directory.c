@@ -60,8 +60,9 @@ static size_t put_entry(struct fuse_server *s, const struct fuse_request *r, con
         out->ino = r->node->inode;
     memcpy(out->name, d->name, length);
     memset(out->name + length, 0, size - before - FUSE_NAME_OFFSET - length);
-    /* Without a node (gone meanwhile, or no descriptor left) it is an entry without a lookup: node id 0. */
-    if (plus && !dot && !dotdot && fuse_node_lookup(s, r->node, d->name, d->ino, (void *)to) < 0)
+    /* Without a node (gone meanwhile, no descriptor left, too many) it is an entry without a lookup: node id 0. */
+    if (plus && !dot && !dotdot && !fuse_nodes_are_many(s) &&
+        fuse_node_lookup(s, r->node, d->name, d->ino, (void *)to) < 0)
         memset(to, 0, before);
     return size;
 }

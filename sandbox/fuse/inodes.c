@@ -4,14 +4,17 @@
  * Identity is device, inode and mount: the same file seen through two mounts is two nodes, as one of them may be
  * read-only. While a node is here its descriptor holds the inode, so that the host cannot give its number away.
  * A node lives as long as the client has lookups on it; nothing here ends it earlier, because a client that has been
- * told of a node may come back to it at any time. So the number of descriptors is the limit: beyond it, ENFILE.
+ * told of a node may come back to it at any time. So the number of descriptors is the limit: beyond it, ENFILE. And as
+ * each keeps some 1.6 KB of the host's memory (inode, directory entry, open file), a client that has many of them is asked,
+ * by whom many_fd belongs to, to forget what it does not use.
  *
  * The hash table grows by one bucket a node (linear hashing): no request pays for moving them all.
  */
-/* #syscalls(fs): openat read close */
+/* #syscalls(fs): openat read write close */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -168,6 +171,25 @@ static bool identify(const struct statx *stx, struct fuse_node *n)
     return (stx->stx_mask & STATX_MNT_ID) != 0;
 }
 
+static void tell_of_many(struct fuse_server *s)
+{
+    /* Not to be had is only a counter at its end, which is readable as well. */
+    (void)eventfd_write(s->options.many_fd, s->told ? FUSE_SERVER_MANY_MORE : 1);
+    s->told = true;
+    s->tell_at = s->nodes.n + s->options.many_nodes / 16;
+}
+
+static void reset_many(struct fuse_server *s)
+{
+    s->told = false;
+    s->tell_at = s->options.many_nodes ? s->options.many_nodes : UINT32_MAX;
+}
+
+bool fuse_nodes_are_many(const struct fuse_server *s)
+{
+    return s->options.many_nodes && s->nodes.n >= s->options.many_nodes;
+}
+
 /* A place for @n, whose descriptor becomes the table's. Its number, or 0: there is none. */
 static uint32_t add(struct fuse_server *s, const struct fuse_node *n)
 {
@@ -188,6 +210,8 @@ static uint32_t add(struct fuse_server *s, const struct fuse_node *n)
     insert(t, number);
     if (++t->n > t->n_buckets)
         grow(t);
+    if (t->n > s->tell_at)
+        tell_of_many(s);
     return number;
 }
 
@@ -289,6 +313,8 @@ static void drop(struct fuse_server *s, uint32_t number)
     n->next = t->free;
     t->free = number;
     t->n--;
+    if (s->told && t->n < s->options.many_nodes / 8 * 7)
+        reset_many(s);
 }
 
 void fuse_node_forget(struct fuse_server *s, uint64_t id, uint64_t lookups)
@@ -330,6 +356,7 @@ int fuse_nodes_create(struct fuse_server *s)
         return -errno;
     t->used = ROOT;
     t->n_buckets = 1;
+    reset_many(s);
     int rc = fuse_statx(s->options.root, "", &stx);
     if (rc < 0)
         return rc;

@@ -88,6 +88,8 @@ struct fuse_server {
     uint64_t cache_seconds; /* for names and attributes */
     uint64_t progress;
     struct fuse_nodes nodes;
+    uint32_t tell_at; /* more nodes than this: many_fd is told */
+    bool told;        /* it has been, and they have not become fewer since */
     struct fuse_handles handles;
     struct fuse_lock_owner owners[FUSE_MAX_LOCK_OWNERS];
     struct fuse_waiting waiting[FUSE_MAX_WAITING];
@@ -137,6 +139,8 @@ int fuse_nodes_create(struct fuse_server *s);
 void fuse_nodes_clear(struct fuse_server *s); /* all but the root */
 void fuse_nodes_destroy(struct fuse_server *s);
 struct fuse_node *fuse_node_get(struct fuse_server *s, uint64_t id); /* NULL: no such */
+/** So many that nobody should be given one without having asked for it. */
+bool fuse_nodes_are_many(const struct fuse_server *s);
 /** Give the client @name below @parent: one lookup more. @inode: what it probably is, 0: no idea. 0, or a negative
  * errno. */
 int fuse_node_lookup(struct fuse_server *s, const struct fuse_node *parent, const char *name, uint64_t inode,

@@ -401,6 +401,8 @@ static int set_up(struct fuse_server *s, struct error *err)
         rlim_t max = limit.rlim_cur < 1 << 20 ? limit.rlim_cur : 1 << 20;
         s->options.max_descriptors = (uint32_t)max - DESCRIPTORS_KEPT_BACK;
     }
+    if (s->options.many_nodes > s->options.max_descriptors / 2) /* open files need some, too */
+        s->options.many_nodes = s->options.max_descriptors / 2;
     if ((s->proc_fds = open_proc(s, "self/fd", err)) < 0 ||
         (s->proc_fdinfo = open_proc(s, "self/fdinfo", err)) < 0)
         return -1;

@@ -31,6 +31,10 @@ struct fuse_export {
     bool writeback; /* the client may hold writes back; only when nobody else writes */
     enum fuse_cache cache;
     uint32_t max_descriptors; /* 0: what RLIMIT_NOFILE allows, less a reserve */
+    /* A client that knows more files than this (0: any number) should forget some, as each keeps memory of the host's:
+     * then many_fd, an eventfd, gets 1, and FUSE_SERVER_MANY_MORE whenever they have become still more by a sixteenth. */
+    uint32_t many_nodes;
+    int many_fd;
 };
 
 struct fuse_server;
@@ -39,6 +43,7 @@ enum {
     FUSE_SERVER_MAX_PAGES = 240, /* of one READ or WRITE: with headers less than VIRTQUEUE_MAX_CHAIN */
     FUSE_SERVER_LATER = -1,
     FUSE_SERVER_RETRY_MS = 50,
+    FUSE_SERVER_MANY_MORE = 256,
 };
 
 /** Not to be made before a fork: it works through the calling process's own self/fd. NULL with @err set. */

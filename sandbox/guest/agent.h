@@ -15,6 +15,7 @@ struct agent_place {
     const char *shared; /* where the host's tree is mounted: AGENT_FS_MOUNT */
     const char *run;    /* a directory of the agent's own, on a tmpfs; it exists */
     bool set_clock;     /* the clock is ours: set it to the host's */
+    const char *caches; /* the kernel is ours, and this its vm.drop_caches; NULL: it is not */
 };
 
 /**

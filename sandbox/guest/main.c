@@ -59,8 +59,11 @@ static int connect_vsock(enum agent_port port, struct error *err)
 
 static int serve(int *control, struct error *err)
 {
-    static const struct agent_place place = {
-        .connect = connect_vsock, .shared = AGENT_FS_MOUNT, .run = RUN_DIR, .set_clock = true};
+    static const struct agent_place place = {.connect = connect_vsock,
+                                             .shared = AGENT_FS_MOUNT,
+                                             .run = RUN_DIR,
+                                             .set_clock = true,
+                                             .caches = "/proc/sys/vm/drop_caches"};
 
     if (setup_modules(MODULE_LIST, err) < 0 || setup_machine(err) < 0)
         return -1;

@@ -225,6 +225,21 @@ void conversation_window(struct conversation *c, const struct agent_window *wind
     say_kept(c);
 }
 
+void conversation_forget(struct conversation *c, bool more, uint64_t now)
+{
+    const uint64_t pause = 100000000, patience = 1000000000;
+
+    if (c->state < CONVERSATION_CREATED || c->state == CONVERSATION_OVER)
+        return;
+    if (!more)
+        c->forget_began = now;
+    else if (now - c->forget_said < pause)
+        return;
+    uint32_t caches = more && now - c->forget_began >= patience ? AGENT_CACHES_ALL : AGENT_CACHES_NAMES;
+    if (say(c, AGENT_FORGET, &caches, sizeof(caches)))
+        c->forget_said = now;
+}
+
 void conversation_retry(struct conversation *c)
 {
     say_kept(c);

@@ -51,8 +51,9 @@ struct conversation {
     struct agent_window window;
     uint64_t kept_signals; /* bit n - 1: signal n came and has not been said yet */
     bool kept_window, kept_start;
-    uint32_t boot_us; /* HELLO's */
-    uint32_t status;  /* EXITED's, in OVER */
+    uint64_t forget_began, forget_said; /* when FORGET was first, and last, while the files are many */
+    uint32_t boot_us;                   /* HELLO's */
+    uint32_t status;                    /* EXITED's, in OVER */
 };
 
 /** A message of the agent's; @payload is the caller's copy of @h->length bytes. -1: it ends the conversation; @err says
@@ -68,6 +69,9 @@ void conversation_start(struct conversation *c);
 /** From any state: kept until the container is created. */
 void conversation_signal(struct conversation *c, unsigned number);
 void conversation_window(struct conversation *c, const struct agent_window *window);
+/** The guest should forget files (@more: it was asked before, and its files have become still more). First their names; when
+ * that has not helped within a second their contents, too. @now: CLOCK_MONOTONIC, ns. Nothing of it is kept. */
+void conversation_forget(struct conversation *c, bool more, uint64_t now);
 /** There is room again. */
 void conversation_retry(struct conversation *c);
 

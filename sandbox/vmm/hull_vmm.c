@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -340,11 +341,21 @@ static int on_end(struct vmm *v, struct error *err)
     return 0;
 }
 
-enum source { SOURCE_AGENT, SOURCE_SYNC, SOURCE_FIFO, SOURCE_SIGNALS, SOURCE_END, SOURCES };
+static int on_crowd(struct vmm *v, struct error *err)
+{
+    eventfd_t told;
+
+    (void)err;
+    if (eventfd_read(v->sandbox.crowd, &told) == 0)
+        conversation_forget(&v->conversation, told >= FUSE_SERVER_MANY_MORE, now_ns());
+    return 0;
+}
+
+enum source { SOURCE_AGENT, SOURCE_SYNC, SOURCE_FIFO, SOURCE_SIGNALS, SOURCE_END, SOURCE_CROWD, SOURCES };
 
 static int (*const handlers[SOURCES])(struct vmm *v, struct error *err) = {
     [SOURCE_AGENT] = on_agent,    [SOURCE_SYNC] = on_sync, [SOURCE_FIFO] = on_fifo,
-    [SOURCE_SIGNALS] = on_signal, [SOURCE_END] = on_end,
+    [SOURCE_SIGNALS] = on_signal, [SOURCE_END] = on_end,   [SOURCE_CROWD] = on_crowd,
 };
 
 /* How long nothing may happen: -1 is for ever. */
@@ -397,6 +408,7 @@ static int wait_for_events(struct vmm *v, struct error *err)
         [SOURCE_FIFO] = {.fd = v->conversation.state == CONVERSATION_WAITING ? v->options.fifo : -1,
                          .events = POLLIN},
         [SOURCE_SIGNALS] = {.fd = v->signals, .events = POLLIN},
+        [SOURCE_CROWD] = {.fd = v->sandbox.crowd, .events = POLLIN},
         [SOURCE_END] = {.fd = v->ended ? -1 : v->sandbox.machine.ended, .events = POLLIN},
     };
     int n = poll(fds, SOURCES, patience(v));

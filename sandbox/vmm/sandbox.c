@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "sandbox/agent.h"
 #include "sandbox/vmm/acpi.h"
@@ -40,11 +41,22 @@ static int attach(struct sandbox *s, struct virtio_device *d, struct error *err)
     return 0;
 }
 
+/* What the nodes of the file server may keep of the host's memory, in bytes, and one of them. It is a part of what the cgroup
+ * has besides the guest's (runtime/sandbox.h, SANDBOX_OVERHEAD). */
+#define NODES_MEMORY      (16ULL << 20)
+#define NODES_MEMORY_PART 256 /* of the guest's besides */
+#define NODE_MEMORY       1600
+
 static int make_fs(struct sandbox *s, struct error *err)
 {
-    const struct fuse_export e = {
+    uint64_t memory = s->options->memory;
+    struct fuse_export e = {
         .root = s->options->root, .proc = s->options->proc, .cross_mounts = true, .cache = FUSE_CACHE_AUTO};
 
+    s->crowd = e.many_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    e.many_nodes = (uint32_t)((NODES_MEMORY + memory / NODES_MEMORY_PART) / NODE_MEMORY);
+    if (s->crowd < 0)
+        return error_set(err, errno, "eventfd for the file server");
     if (fs_init(&s->fs, &e, AGENT_FS_TAG, err) < 0 || attach(s, &s->fs.device, err) < 0)
         return -1;
     return fs_serve_in(&s->fs, &s->files, &s->transports[SANDBOX_FS], err);

@@ -33,6 +33,7 @@ struct sandbox {
     struct console console;
     struct virtio_mmio transports[SANDBOX_DEVICES];
     unsigned n_devices;
+    int crowd;             /* an eventfd: the guest knows very many files (fuse/server.h, many_fd) */
     struct loop io, files; /* files: virtio-fs alone, as a disk may keep it waiting */
     pthread_t io_thread, files_thread;
     struct vcpu vcpus[VMM_MAX_CPUS];

@@ -224,6 +224,18 @@ with_all_rights()
     says "killed 137"
 }
 
+# Each file that a guest knows is an open one of hull-vmm's, and keeps memory of the host's that the cgroup counts.
+@test "a walk through very many files: hull-vmm does not grow with them" {
+    (cd "$DIR/rw" && seq 14000 | xargs touch)
+    config '.linux.resources.memory.limit = 134217728'
+    script 'ls -l /rw | wc -l; sleep 5; echo walked; sleep 1000'
+    timeout 150 "$HULL" --root "$STATE" run --detach --bundle "$BUNDLE" "${KERNEL[@]}" "$ID" </dev/null >"$DIR/stdout" 2>&1 3>&- 4>&-
+    patient grep -qx walked "$DIR/stdout"
+    grep -qx 14001 "$DIR/stdout"
+    [ "$(ls "/proc/$(pid_of)/fd" | wc -l)" -lt 11500 ]
+    hull delete --force "$ID"
+}
+
 @test "POSIX semantics of a volume" {
     local checks
     checks=$(dirname "$HULL")/tests/posix/posix-checks

@@ -42,6 +42,10 @@ static bool note_send(void *context, enum agent_type type, const struct iovec *v
         cr_expect_eq(length, sizeof(uint32_t));
         snprintf(out, room, "signal(%u) ", *(const uint32_t *)(const void *)payload);
         break;
+    case AGENT_FORGET:
+        cr_expect_eq(length, sizeof(uint32_t));
+        snprintf(out, room, "forget(%u) ", *(const uint32_t *)(const void *)payload);
+        break;
     case AGENT_WINDOW_SIZE:
         cr_expect_eq(length, sizeof(*window));
         snprintf(out, room, "window(%ux%u) ", window->columns, window->rows);
@@ -244,6 +248,7 @@ Test(conversation, what_may_not_come_ends_it)
         {AGENT_START, "0000000", 0},
         {AGENT_SIGNAL, "0000000", 4},
         {AGENT_WINDOW_SIZE, "0000000", 8},
+        {AGENT_FORGET, "0000000", 4},
     };
     char payload[64] = {0};
     memcpy(payload, &hello, sizeof(hello));
@@ -272,6 +277,22 @@ Test(conversation, what_may_not_come_ends_it)
     c = begin(false);
     cr_expect_eq(message(&c, AGENT_HELLO, &old, sizeof(old)), -1);
     cr_expect_not_null(strstr(err.message, "version"));
+}
+
+Test(sandbox_conversation, a_guest_is_asked_to_forget_files)
+{
+    const uint64_t ms = 1000000;
+    struct conversation c = begin(false);
+
+    conversation_forget(&c, false, 5000 * ms); /* there is no container yet */
+    c.state = CONVERSATION_RUNNING;
+    conversation_forget(&c, false, 6000 * ms);
+    conversation_forget(&c, true, 6050 * ms); /* it has hardly begun */
+    conversation_forget(&c, true, 6900 * ms);
+    conversation_forget(&c, true, 7000 * ms);
+    conversation_forget(&c, true, 7050 * ms);
+    conversation_forget(&c, false, 7060 * ms); /* they had become fewer */
+    cr_expect_str_eq(said, "forget(2) forget(2) forget(3) forget(2) ");
 }
 
 /* 20 guests that boot on two processors at once all get there; one that hangs does not, idle or busy. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -474,6 +475,55 @@ Test(sandbox_fuse_exports, descriptors_have_a_limit)
     cr_assert_eq(client_ask(&c, FUSE_RELEASE, node, &release, sizeof(release), NULL, 0), 0);
     cr_expect_eq(client_lookup(&c, ROOT, "sub", &e), 0);
     client_close(&c);
+}
+
+static uint64_t told(int many)
+{
+    eventfd_t n;
+
+    return eventfd_read(many, &n) == 0 ? n : 0;
+}
+
+static uint64_t make_directory(int number)
+{
+    struct fuse_mkdir_in in = {.mode = 0700};
+    char name[32];
+
+    snprintf(name, sizeof(name), "d%d", number);
+    cr_assert_eq(client_named(&c, FUSE_MKDIR, ROOT, &in, sizeof(in), name), 0);
+    return ((struct fuse_entry_out *)c.body)->nodeid;
+}
+
+/* 64 may be known: told at the 65th, then with each 4 more, and once they have become fewer from the start. */
+Test(sandbox_fuse_exports, who_knows_very_many_files_is_told_of)
+{
+    enum { MANY = 64, LAST = 71 };
+    static const struct fuse_forget_in once = {1};
+    uint64_t ids[LAST + 1], fh;
+    int many = eventfd(0, EFD_NONBLOCK);
+
+    client_open(&c, (struct fuse_export){.many_nodes = MANY, .many_fd = many}, 0);
+    for (int i = 2; i <= LAST; i++) { /* the root is the first */
+        ids[i] = make_directory(i);
+        cr_expect_eq(told(many), i == 65 ? 1 : i == 70 ? FUSE_SERVER_MANY_MORE : 0, "%d", i);
+    }
+    struct fuse_read_in in = {.size = 1000};
+    cr_assert_eq(client_open_node(&c, ROOT, O_DIRECTORY, &fh), 0);
+    in.fh = fh;
+    cr_assert_eq(client_ask(&c, FUSE_READDIRPLUS, ROOT, &in, sizeof(in), NULL, 0), 0);
+    for (size_t at = 0; at < c.length;) {
+        const struct fuse_direntplus *e = (const void *)(c.body + at);
+        cr_expect_eq(e->entry_out.nodeid, 0, "reading a directory gives no more of them");
+        at += FUSE_DIRENTPLUS_SIZE(e);
+    }
+    for (int i = LAST; i > 50; i--)
+        client_ask(&c, FUSE_FORGET, ids[i], &once, sizeof(once), NULL, 0);
+    for (int i = 101; i <= 116; i++) {
+        make_directory(i);
+        cr_expect_eq(told(many), i == 115 ? 1 : 0, "%d", i);
+    }
+    client_close(&c);
+    close(many);
 }
 
 static char mounted[100];

@@ -3,6 +3,7 @@
  * busybox. The test is the VMM. `struct talk` says what it does and what it must hear.
  */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -30,6 +31,7 @@ struct talk {
     struct agent_window window;
     const char *signal_at; /* send `signal` when stdout has this; "": before START */
     uint32_t signal;
+    uint32_t forget;             /* send this FORGET before START; 0: none */
     struct agent_header strange; /* send this instead of START */
     /* filled in by talk() */
     char out[2 << 20], err[4096], words[AGENT_MAX_WORDS + 1], log[4096];
@@ -53,7 +55,7 @@ static int connect_port(enum agent_port port, struct error *err)
 static void agent_child(void)
 {
     static const struct agent_place place = {
-        .connect = connect_port, .shared = "/tmp/hull", .run = "/tmp/run"};
+        .connect = connect_port, .shared = "/tmp/hull", .run = "/tmp/run", .caches = "/tmp/caches"};
     struct error err = {0};
     int control;
 
@@ -76,7 +78,7 @@ static void make_root(void)
         cr_skip_test("no /bin/busybox (apt install busybox-static)");
     cr_assert_eq(
         system("mkdir -p /tmp/hull/rootfs/bin /tmp/hull/rootfs/proc /tmp/hull/rootfs/dev /tmp/hull/volumes/0 "
-               "/tmp/run && "
+               "/tmp/run && touch /tmp/caches && "
                "cp /bin/busybox /tmp/hull/rootfs/bin/ && ln -s busybox /tmp/hull/rootfs/bin/sh && "
                "echo nonsense >/tmp/hull/rootfs/bin/nonsense && chmod 755 /tmp/hull/rootfs/bin/nonsense && "
                "echo shared >/tmp/hull/volumes/0/file"),
@@ -138,6 +140,8 @@ static void send_create(const struct talk *t)
 static void on_created(struct talk *t)
 {
     t->created = true;
+    if (t->forget)
+        send_message(AGENT_FORGET, &t->forget, sizeof(t->forget));
     if (t->signal_at && !*t->signal_at)
         send_message(AGENT_SIGNAL, &t->signal, sizeof(t->signal));
     else if (t->strange.type)
@@ -289,6 +293,28 @@ Test(sandbox_guest, ended_before_its_start)
     cr_expect_eq(t.end, AGENT_EXITED, "%s", t.words);
     cr_expect_eq(t.status, 128 + SIGTERM);
     cr_expect_eq(t.n_out, 0);
+}
+
+/* While it does that, it serves on. */
+Test(sandbox_guest, forgets_files_when_it_is_asked)
+{
+    char *text;
+    struct arena a = {0};
+
+    t = (struct talk){.args = SH("busybox sleep 0.5; exit 4"), .forget = AGENT_CACHES_NAMES};
+    talk(&t);
+    cr_expect_eq(t.status, 4, "%s", t.words);
+    cr_assert_eq(file_read(AT_FDCWD, "/tmp/caches", 16, &a, &text, NULL, NULL), 0);
+    cr_expect_str_eq(text, "2");
+    arena_free(&a);
+}
+
+Test(sandbox_guest, caches_that_there_are_not)
+{
+    t = (struct talk){.args = SH("busybox sleep 0.5; exit 4"), .forget = 1};
+    talk(&t);
+    cr_expect_eq(t.end, AGENT_ERROR);
+    cr_expect(strstr(t.words, "no caches 1"), "%s", t.words);
 }
 
 Test(sandbox_guest, a_program_that_is_not_there)
