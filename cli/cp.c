@@ -100,9 +100,18 @@ static void add_root(struct arena *a, const struct container_root *root, struct 
         string_list_add(a, argv, arena_printf(a, "--gids=%s", maps_text(a, &root->maps.gids)));
 }
 
-static int become_helper(const struct runtime *rt, const char *command, const struct end *e, const char *name,
-                         const struct cp_options *o, bool stream, struct error *err)
+/* What is copied from where to where. */
+struct copy {
+    const struct cp_options *o;
+    struct end from, to;
+    const char *name;
+    const struct container_root *root; /* of both, opened already; or NULL */
+};
+
+static int become_helper(const struct runtime *rt, const char *command, const struct copy *c,
+                         const struct end *e, bool stream, struct error *err)
 {
+    const struct cp_options *o = c->o;
     struct arena *a = rt->arena;
     const char *helper = helper_path(a, "hull-images"), *words[] = {"hull-images", command};
     struct container_root root = {.path = e->path};
@@ -110,12 +119,14 @@ static int become_helper(const struct runtime *rt, const char *command, const st
 
     for (size_t i = 0; i < ARRAY_SIZE(words); i++)
         string_list_add(a, &argv, words[i]);
-    if (e->container) {
+    if (e->container && c->root)
+        add_root(a, c->root, &argv);
+    else if (e->container) {
         if (container_root_open(rt, e->container, e->path, &root, err) < 0)
             return -1;
         add_root(a, &root, &argv);
     }
-    string_list_add(a, &argv, arena_printf(a, "--name=%s", name));
+    string_list_add(a, &argv, arena_printf(a, "--name=%s", c->name));
     if (o->archive)
         string_list_add(a, &argv, "--archive");
     if (o->follow)
@@ -133,8 +144,8 @@ static int become_helper(const struct runtime *rt, const char *command, const st
 }
 
 /* #syscalls: fork dup2 execve */
-static pid_t begin(const struct runtime *rt, const char *command, const struct end *e, const char *name,
-                   const struct cp_options *o, int from, int to)
+static pid_t begin(const struct runtime *rt, const char *command, const struct copy *c, const struct end *e,
+                   int from, int to)
 {
     struct error err = {0};
     pid_t pid = fork();
@@ -144,7 +155,7 @@ static pid_t begin(const struct runtime *rt, const char *command, const struct e
     if ((from >= 0 && dup2(from, STDIN_FILENO) < 0) || (to >= 0 && dup2(to, STDOUT_FILENO) < 0))
         error_set(&err, errno, "dup2");
     else
-        become_helper(rt, command, e, name, o, from < 0 && to < 0, &err);
+        become_helper(rt, command, c, e, from < 0 && to < 0, &err);
     dprintf(STDERR_FILENO, "hull: %s\n", err.message);
     _exit(EXIT_FAILURE);
 }
@@ -159,16 +170,14 @@ static int wait_for(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : QUIET_STATUS;
 }
 
-static int copy(const struct runtime *rt, const struct end *from, const struct end *to,
-                const struct cp_options *o, struct error *err)
+static int copy(const struct runtime *rt, const struct copy *c, struct error *err)
 {
-    const char *name = base_name(rt->arena, from);
     int pipe[2] = {-1, -1}, packed = 0, unpacked = 0;
 
-    if (!from->stream && !to->stream && pipe2(pipe, O_CLOEXEC) < 0)
+    if (!c->from.stream && !c->to.stream && pipe2(pipe, O_CLOEXEC) < 0)
         return error_set(err, errno, "pipe");
-    pid_t packer = from->stream ? 0 : begin(rt, "copy-out", from, name, o, -1, pipe[1]);
-    pid_t unpacker = to->stream || packer < 0 ? 0 : begin(rt, "copy-in", to, name, o, pipe[0], -1);
+    pid_t packer = c->from.stream ? 0 : begin(rt, "copy-out", c, &c->from, -1, pipe[1]);
+    pid_t unpacker = c->to.stream || packer < 0 ? 0 : begin(rt, "copy-in", c, &c->to, pipe[0], -1);
     if (pipe[0] >= 0) {
         close(pipe[0]);
         close(pipe[1]);
@@ -184,19 +193,49 @@ static int copy(const struct runtime *rt, const struct end *from, const struct e
     return packed || unpacked ? EXIT_FAILURE : 0;
 }
 
+/* One that does not run, and so is locked and mounted, once for both ends. */
+static bool is_within_one(const struct runtime *rt, const struct copy *c)
+{
+    struct container live;
+    struct error no = {0};
+
+    return c->from.container && c->to.container && strcmp(c->from.container, c->to.container) == 0 &&
+           (container_load(rt, c->from.container, &live, &no) < 0 || !live.pid);
+}
+
+static int copy_within_one(const struct runtime *rt, struct copy *c, struct error *err)
+{
+    struct error failure = {0};
+    struct container_root root;
+    pid_t pid = fork();
+    int status = -1;
+
+    if (pid < 0)
+        return error_set(err, errno, "fork");
+    if (pid > 0)
+        return wait_for(pid);
+    if (container_root_open(rt, c->from.container, c->from.path, &root, &failure) == 0) {
+        c->root = &root;
+        status = copy(rt, c, &failure);
+    }
+    if (status < 0)
+        dprintf(STDERR_FILENO, "hull: %s\n", failure.message);
+    _exit(status ? EXIT_FAILURE : 0);
+}
+
 static int cp(const struct runtime *rt, void *options, const struct string_list *arguments, struct error *err)
 {
-    const struct cp_options *o = options;
-    struct end from, to;
+    struct copy c = {.o = options};
 
-    if (parse_end(rt->arena, arguments->v[0], &from, err) < 0 ||
-        parse_end(rt->arena, arguments->v[1], &to, err) < 0)
+    if (parse_end(rt->arena, arguments->v[0], &c.from, err) < 0 ||
+        parse_end(rt->arena, arguments->v[1], &c.to, err) < 0)
         return -1;
-    if (!from.container && !to.container)
-        return error_set(err, 0, "one of \"%s\" and \"%s\" must be CONTAINER:PATH", from.path, to.path);
-    if (to.stream && isatty(STDOUT_FILENO))
+    if (!c.from.container && !c.to.container)
+        return error_set(err, 0, "one of \"%s\" and \"%s\" must be CONTAINER:PATH", c.from.path, c.to.path);
+    if (c.to.stream && isatty(STDOUT_FILENO))
         return error_set(err, 0, "an archive goes to standard output, which is a terminal");
-    return copy(rt, &from, &to, o, err);
+    c.name = base_name(rt->arena, &c.from);
+    return is_within_one(rt, &c) ? copy_within_one(rt, &c, err) : copy(rt, &c, err);
 }
 
 const struct command cp_command = {

@@ -11,12 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "runtime/monitor/monitor.h"
 
-enum { BLOCK = 64 << 10, TRIES = 100 };
+enum { BLOCK = 64 << 10, TRIES = 300, PAUSE_MS = 1 };
 
 struct numbers {
     uint64_t *v;
@@ -82,15 +83,19 @@ static int open_number(struct log_files *l, uint64_t number, struct error *err)
     return 1;
 }
 
-/* The first of the files after @after, or the current one. */
+/* The first of the files after @after, or the current one. For a moment, as a container begins or a file is full, there is none. */
 static int open_after(struct log_files *l, uint64_t after, struct error *err)
 {
     struct numbers before, again;
+    bool found = false;
 
     for (int i = 0; i < TRIES; i++) {
+        const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000};
         size_t k = 0;
         int rc;
 
+        if (i > 0)
+            nanosleep(&pause, NULL);
         if (list(l, &before, err) < 0)
             return -1;
         while (k < before.n && before.v[k] <= after)
@@ -104,10 +109,10 @@ static int open_after(struct log_files *l, uint64_t after, struct error *err)
             return -1;
         if (rc > 0 && (again.n == 0 || again.v[again.n - 1] <= after))
             return 0;
-        if (rc == 0 && before.n == 0 && again.n == 0)
-            return error_set(err, ENOENT, "open the log");
+        found |= rc > 0 || again.n > 0;
     }
-    return error_set(err, EBUSY, "the log changes too fast to be read");
+    return found ? error_set(err, EBUSY, "the log changes too fast to be read")
+                 : error_set(err, ENOENT, "open the log");
 }
 
 int log_files_begin(struct log_files *l, struct error *err)
