@@ -53,6 +53,18 @@ static const struct {
     {CURLE_FAILED_INIT, false, ""},
 };
 
+/* Who cannot be connected to is a proxy, perhaps, of which the message has no more than the address. */
+static const char *proxy_hint(void)
+{
+    static const char *const variables[] = {"https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy",
+                                            "ALL_PROXY"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(variables); i++)
+        if (getenv(variables[i]) && *getenv(variables[i]))
+            return " (the environment names a proxy)";
+    return "";
+}
+
 /* TLS 1.3 refuses after the handshake, when something is read: a broken connection, but for OpenSSL's words. */
 static bool wants_our_certificate(const char *problem)
 {
@@ -79,7 +91,8 @@ static enum outcome transfer_failed(struct registry *r, const struct http_exchan
     }
     for (size_t i = 0; i < ARRAY_SIZE(hopeless); i++)
         if (hopeless[i].code == answer->code && !(hopeless[i].at_first_only && r->answered)) {
-            error_set(err, 0, "%s: %s: %s%s", r->host, c->what, problem, hopeless[i].hint);
+            error_set(err, 0, "%s: %s: %s%s", r->host, c->what, problem,
+                      answer->code == CURLE_COULDNT_CONNECT ? proxy_hint() : hopeless[i].hint);
             return OUTCOME_FAILED;
         }
     if (wants_our_certificate(problem)) {
@@ -353,9 +366,11 @@ int registry_pause(struct registry *r, struct retry *t, const struct call *c, st
 {
     uint64_t ms = (uint64_t)r->retry_ms << (t->tries < 16 ? t->tries : 16);
 
-    if (++t->tries == TRIES_MAX)
-        return error_wrap(err, "tried %d times", TRIES_MAX);
-    if (c->wait_ms > RETRY_AFTER_MAX_MS)
+    unsigned tries = r->tries ? r->tries : TRIES_MAX;
+
+    if (++t->tries >= tries)
+        return error_wrap(err, "tried %u times", tries);
+    if (c->wait_ms > (r->tries ? RETRY_MS : RETRY_AFTER_MAX_MS))
         return error_wrap(err, "not before %llu seconds from now", (unsigned long long)c->wait_ms / 1000);
     ms = with_jitter(ms > RETRY_MAX_MS ? RETRY_MAX_MS : ms);
     log_debug("%s; again in %llu ms", err->message, (unsigned long long)(c->wait_ms > ms ? c->wait_ms : ms));
@@ -380,6 +395,11 @@ int registry_call(struct registry *r, struct http_exchange *x, struct call *c, s
 }
 
 /* --- a registry ---------------------------------------------------------------------------------------------------- */
+
+void registry_set_tries(struct registry *r, unsigned tries)
+{
+    r->tries = tries;
+}
 
 int registry_ping(struct registry *r, struct error *err)
 {

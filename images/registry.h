@@ -41,6 +41,10 @@ int registry_open(struct http *h, const struct registry_endpoint *e, const struc
 /** All its blobs are closed. NULL is fine. */
 void registry_close(struct registry *r);
 
+/** Give up after so many tries, and do not wait where the registry wants to be left alone: others have it as well. 0: try as
+ * often as makes sense. To be called by the thread that opened it, before others use it. */
+void registry_set_tries(struct registry *r, unsigned tries);
+
 /** Do the credentials open this registry? For `login`. */
 int registry_ping(struct registry *r, struct error *err);
 

@@ -12,8 +12,8 @@ struct registry {
     struct http_tls tls;
     struct credentials credentials;
     bool has_credentials;
-    unsigned retry_ms, idle_seconds;
-    _Atomic bool answered; /* it has, once: then what fails to connect may come back */
+    unsigned retry_ms, idle_seconds, tries; /* 0: TRIES_MAX */
+    _Atomic bool answered;                  /* it has, once: then what fails to connect may come back */
 
     pthread_mutex_t authenticating; /* held while a token is fetched */
     pthread_mutex_t lock;           /* of the following */

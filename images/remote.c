@@ -82,17 +82,22 @@ static int ask_digest(struct registry *r, const char *tag_or_digest, const char 
     return 0;
 }
 
+enum { TRIES_OF_MIRRORS = 2 };
+
 static int ask(struct remote *r, const struct registry_endpoint *e, const struct reference *ref,
-               const char *const *known, struct remote_image *out, struct error *err)
+               const char *const *known, bool last, struct remote_image *out, struct error *err)
 {
     const char *which = ref->digest ? ref->digest : ref->tag;
     int rc;
 
     if (registry_open(r->http, e, &r->settings, false, &out->registry, err) < 0)
         return -1;
+    registry_set_tries(out->registry, last ? 0 : TRIES_OF_MIRRORS);
     rc = ask_digest(out->registry, which, known, err);
-    if (rc == 0 && registry_manifest(out->registry, r->arena, which, &out->manifest, err) == 0)
+    if (rc == 0 && registry_manifest(out->registry, r->arena, which, &out->manifest, err) == 0) {
+        registry_set_tries(out->registry, 0);
         return 0;
+    }
     remote_image_close(out);
     return rc > 0 ? 1 : -1;
 }
@@ -106,7 +111,7 @@ static int ask_endpoints(struct remote *r, const struct reference *ref, const ch
     if (registries_endpoints(r->registries, ref, false, &endpoints, &n, err) < 0)
         return -1;
     for (size_t i = 0; i < n; i++) {
-        int rc = ask(r, &endpoints[i], ref, known, out, err);
+        int rc = ask(r, &endpoints[i], ref, known, i + 1 == n, out, err);
         if (rc >= 0)
             return rc;
         if (i + 1 < n)

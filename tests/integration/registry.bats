@@ -193,6 +193,20 @@ requests()
     came
 }
 
+@test "a mirror that is down or busy does not hold the pull up" {
+    hostile
+    local mirror
+    for mirror in s-down s-busy-for-an-hour; do
+        printf '[[registry]]\nprefix = "example.com/x"\nlocation = "%s/s-good"\ninsecure = true\n' "$HOST" >"$CONTAINERS_REGISTRIES_CONF"
+        printf '[[registry.mirror]]\nlocation = "%s/%s"\ninsecure = true\n' "$HOST" "$mirror" >>"$CONTAINERS_REGISTRIES_CONF"
+        client pull example.com/x:1 "$DIR/out"
+        came
+        rm -rf "$DIR/out" && mkdir "$DIR/out"
+    done
+    [ "$(requests s-down/manifests)" = 2 ]
+    [ "$(requests s-busy-for-an-hour/manifests)" = 1 ]
+}
+
 @test "a blocked registry is not spoken to" {
     hostile
     printf '[[registry]]\nprefix = "%s/s-good"\nblocked = true\n' "$HOST" >>"$CONTAINERS_REGISTRIES_CONF"
@@ -368,6 +382,9 @@ requests()
     insecure registry.invalid
     client pull registry.invalid/s-good:1 "$DIR/out"
     exits 1
+    http_proxy=http://127.0.0.1:1 client pull registry.invalid/s-good:1 "$DIR/out"
+    exits 1
+    says "the environment names a proxy"
     http_proxy=http://$HOST client pull registry.invalid/s-good:1 "$DIR/out"
     came
     [ "$(requests 'GET http://registry.invalid/v2/s-good/')" = 4 ]
