@@ -42,6 +42,7 @@
 
 enum {
     LAST_WORDS_MS = 200, /* what the agent said just before the machine ended is on its way */
+    LAST_READ_MS = 1000,
     EXIT_FAILED = 125,
 };
 
@@ -426,19 +427,40 @@ static int wait_for_events(struct vmm *v, struct error *err)
 
 /* --- the end ------------------------------------------------------------------------------------------------------- */
 
-static void drain(struct vmm *v)
+/* Somebody wants the end, who does not wait for a reader that has stopped reading. */
+static bool end_is_wanted(const struct vmm *v)
+{
+    const uint64_t ends =
+        1ULL << (SIGHUP - 1) | 1ULL << (SIGINT - 1) | 1ULL << (SIGQUIT - 1) | 1ULL << (SIGTERM - 1);
+    struct signalfd_siginfo info;
+
+    while (read(v->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        if (ends >> (info.ssi_signo - 1) & 1)
+            return true;
+    return false;
+}
+
+/* What the workload has written before its end is its readers', who take it when they like; and who reads no more gets
+ * LAST_READ_MS once the end is wanted. */
+static void drain(const struct vmm *v)
 {
     static const uint32_t ports[] = {AGENT_PORT_STDOUT, AGENT_PORT_STDERR};
-    struct pollfd idle = {.fd = v->sandbox.vsock.idle, .events = POLLIN};
-    uint64_t told;
+    struct pollfd fds[] = {{.fd = v->sandbox.vsock.idle, .events = POLLIN},
+                           {.fd = v->signals, .events = POLLIN}};
+    int patience_ms = -1;
+    eventfd_t told;
 
     for (size_t i = 0; i < ARRAY_SIZE(ports);) {
         if (vsock_drained(&v->sandbox.vsock, ports[i])) {
             i++;
             continue;
         }
-        if (poll(&idle, 1, -1) > 0 && read(idle.fd, &told, sizeof(told)) < 0)
+        if (poll(fds, ARRAY_SIZE(fds), patience_ms) == 0)
+            return;
+        if (fds[0].revents && eventfd_read(fds[0].fd, &told) < 0)
             continue;
+        if (end_is_wanted(v))
+            patience_ms = LAST_READ_MS;
     }
 }
 

@@ -129,6 +129,22 @@ patient()
     [ -z "$(leftovers)" ]
 }
 
+@test "output that nobody takes: the sandbox waits for its reader, and no longer when it is told to end" {
+    mkfifo "$DIR/fifo"
+    sleep 1000 <"$DIR/fifo" &
+    local reader=$!
+    script 'head -c 150000 /dev/zero; exit 6'
+    (timeout 150 "$HULL" --root "$STATE" run --bundle "$BUNDLE" "${KERNEL[@]}" --pid-file "$DIR/pid" "$ID" </dev/null >"$DIR/fifo" 2>"$DIR/stderr" 3>&- 4>&-
+        echo $? >"$DIR/status") &
+    patient test -s "$DIR/pid"
+    sleep 10
+    has_status running
+    hull kill "$ID" TERM
+    patient test -s "$DIR/status"
+    kill $reader
+    [ "$(cat "$DIR/status")" = 6 ]
+}
+
 @test "a terminal, and its new size" {
     config '.process.terminal = true | .process.env += ["PS1=# "]'
     cargo sh
