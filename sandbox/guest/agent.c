@@ -245,10 +245,12 @@ static int on_window(struct conversation *c, const struct control_message *m, st
     return 0;
 }
 
+enum { QUIETLY = 4 }; /* without a line in the kernel's log */
+
 /* That takes a while, and the kernel does it within the write: a child waits for it. It holds on to nothing of ours. */
 static void forget_files(const char *caches, uint32_t what)
 {
-    char digit = (char)('0' + what);
+    char digit = (char)('0' + (what | QUIETLY));
     int fd = open(caches, O_WRONLY | O_CLOEXEC);
 
     if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0)

@@ -60,8 +60,9 @@ int bzimage_load(int fd, uint64_t size, const struct guest_memory *m, struct ker
                          (unsigned long long)length, (unsigned long long)h.syssize * PARAGRAPH);
     void *to = boot_target(m, h.pref_address, h.init_size);
     if (!to)
-        return error_set(err, 0, "the kernel needs %llu MiB of memory to start",
-                         ((unsigned long long)h.pref_address + h.init_size) >> 20);
+        return error_set(err, 0, "the kernel needs %llu MiB of memory to start, and the sandbox has %llu",
+                         ((unsigned long long)h.pref_address + h.init_size + (1 << 20) - 1) >> 20,
+                         (unsigned long long)m->regions[0].size >> 20);
     if (boot_read(fd, to, length, code, "kernel", err))
         return -1;
     h.setup_data = 0;
