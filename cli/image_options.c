@@ -89,7 +89,7 @@ const struct option_row image_run_rows[] = {
     ROW("privileged", 0, NULL, privileged, option_flag,
         "all capabilities and devices, no seccomp filter, nothing masked"),
     ROW("security-opt", 0, "OPTION", security, option_list,
-        "no-new-privileges, seccomp=FILE|unconfined, apparmor=PROFILE, label=LABEL|disable"),
+        "no-new-privileges, seccomp=FILE|unconfined, apparmor=PROFILE, label=disable|LABEL|type:TYPE ..."),
     ROW("annotation", 0, "KEY=VALUE", annotations, option_list, "for hooks, engines and `state`"),
     ROW("userns", 0, "host|auto[:size=N]|ns:PATH|container:ID", userns, option_string,
         "as root: its user namespace; auto: ids that no other container has (default: host)"),
@@ -231,7 +231,7 @@ static int read_profile(struct bundle *b, const char *path, struct error *err)
     return 0;
 }
 
-static int add_security(struct bundle *b, const char *text, struct error *err)
+static int add_security(struct bundle *b, struct image_label *label, const char *text, struct error *err)
 {
     size_t n = strcspn(text, "=:");
     const char *value = text[n] ? text + n + 1 : NULL;
@@ -246,14 +246,12 @@ static int add_security(struct bundle *b, const char *text, struct error *err)
         b->apparmor = value;
         return 0;
     }
-    if (n == 5 && strncmp(text, "label", n) == 0 && value) {
-        b->selinux = strcmp(value, "disable") == 0 ? NULL : value;
-        return 0;
-    }
+    if (n == 5 && strncmp(text, "label", n) == 0 && value)
+        return image_label_add(b->arena, label, value, err);
     return error_set(
         err, 0,
         "--security-opt: \"%s\" is unknown: there are no-new-privileges, seccomp=FILE|unconfined, "
-        "apparmor=PROFILE and label=LABEL|disable",
+        "apparmor=PROFILE and label=disable|LABEL|type:TYPE ...",
         text);
 }
 
@@ -377,6 +375,8 @@ static int check_hostname(const char *name, struct error *err)
 int image_run_complete(const struct runtime *rt, const struct image_run_options *o, struct bundle *b,
                        struct image_mounts *mounts, struct error *err)
 {
+    struct image_label label = {0};
+
     b->entrypoint = o->entrypoint;
     b->has_entrypoint = o->has_entrypoint;
     b->working_dir = o->working_dir;
@@ -391,7 +391,8 @@ int image_run_complete(const struct runtime *rt, const struct image_run_options 
         image_run_mounts(o, b, mounts, err) < 0 || image_run_devices(o, b, err) < 0)
         return -1;
     for (size_t i = 0; i < o->security.n; i++)
-        if (add_security(b, o->security.v[i], err) < 0)
+        if (add_security(b, &label, o->security.v[i], err) < 0)
             return -1;
+    image_label_complete(&label, b);
     return 0;
 }

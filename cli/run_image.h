@@ -45,6 +45,14 @@ struct image_mounts {
 int image_run_complete(const struct runtime *rt, const struct image_run_options *o, struct bundle *b,
                        struct image_mounts *mounts, struct error *err);
 
+/* image_label.c: --security-opt label=..., one by one, then all together. */
+struct image_label {
+    bool given;
+    const char *user, *role, *type, *level, *file_type; /* NULL: the usual one */
+};
+int image_label_add(struct arena *a, struct image_label *l, const char *text, struct error *err);
+void image_label_complete(const struct image_label *l, struct bundle *b);
+
 /** --log-driver and --log-opt. */
 int image_run_log(const struct image_run_options *o, struct keeper_log *log, struct error *err);
 

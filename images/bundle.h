@@ -34,6 +34,7 @@ struct bundle {
     bool no_new_privileges;
     const char *seccomp;            /* NULL: the default; "": none; else the text of an object */
     const char *apparmor, *selinux; /* labels, or NULL */
+    const char *selinux_mount;      /* of what is mounted for it, or NULL */
     bool read_only;
 
     /* resources: 0 is unlimited */

@@ -237,6 +237,8 @@ void bundle_write_linux(struct json_writer *w, const struct bundle *b)
     write_resources(w, b);
     write_devices(w, b);
     write_seccomp(w, b);
+    if (b->selinux_mount)
+        bundle_string(w, "mountLabel", b->selinux_mount);
     if (!b->privileged) {
         bundle_strings(w, "maskedPaths", masked);
         bundle_strings(w, "readonlyPaths", read_only);

@@ -74,17 +74,19 @@ int export_tree(struct session *session, int tree, enum compression how, struct 
     return rc;
 }
 
-/* 1: the very archive that came; 0: it cannot be made again; -1: nothing can, there is no room to write. */
+/* 1: the very archive that came; 0: it cannot be made again, for this @reason; -1: nothing can, there is no room to write. */
 static int restore(struct session *session, int layer, int tree, const char *diff_id, enum compression how,
-                   struct exported_layer *out, struct error *err)
+                   struct exported_layer *out, const char **reason, struct error *err)
 {
     _cleanup_(fd_closep) int skeleton = openat(layer, "skeleton", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct skeleton_source source;
     struct error why = {0};
     int rc;
 
+    *reason = "has entries that replaced others, and cannot be made again as it came";
     if (skeleton < 0 || skeleton_source_init(&source, skeleton, tree, &why) < 0)
         return 0;
+    *reason = "was changed in the store";
     rc = write_archive(session, &source.source, how, out, &why);
     skeleton_source_destroy(&source);
     if (rc == 0 && strcmp(out->diff_id, diff_id) == 0)
@@ -108,16 +110,17 @@ int export_layer(struct session *session, const char *key, enum compression how,
     _cleanup_(fd_closep) int tree =
         layer < 0 ? -1 : openat(layer, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct layer_record record;
+    const char *reason;
 
     out->fd = -1;
     if (tree < 0)
         return error_set(err, errno, "image store %s: open %s", s->path, path);
     if (layer_record_read(s, key, &record, err) < 0)
         return -1;
-    int restored = restore(session, layer, tree, record.diff_id, how, out, err);
+    int restored = restore(session, layer, tree, record.diff_id, how, out, &reason, err);
     if (restored != 0)
         return restored < 0 ? -1 : 0;
-    log_warning("layer %.12s was changed in the store: what is written is another layer", key);
+    log_warning("layer %.12s %s: what is written is another layer", key, reason);
     return export_tree(session, tree, how, out, err);
 }
 

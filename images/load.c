@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "base/timestamp.h"
+#include "images/change.h"
 #include "images/files.h"
 #include "images/reference.h"
 #include "runtime/spec/decode.h"
@@ -318,9 +319,16 @@ static void tar_close(struct origin *o, struct source *layer)
     (void)o, (void)layer;
 }
 
+struct import {
+    const char *message;
+    const struct image_config *config;
+};
+
 static char *import_config(struct arena *a, const struct layer *layer, const void *context, size_t *length)
 {
-    const char *message = context;
+    static const struct image_config nothing;
+    const struct import *import = context;
+    const char *message = import->message;
     struct platform host = platform_host();
     struct json_writer w = json_writer_begin(a, false);
     char now[TIMESTAMP_SIZE];
@@ -336,8 +344,7 @@ static char *import_config(struct arena *a, const struct layer *layer, const voi
     json_key(&w, "os");
     json_string(&w, host.os);
     json_key(&w, "config");
-    json_object(&w);
-    json_object_end(&w);
+    change_write(&w, import->config ? import->config : &nothing);
     json_key(&w, "rootfs");
     json_object(&w);
     json_key(&w, "type");
@@ -373,6 +380,7 @@ int import_tar(const struct load *l, const char *path, const char *message, stru
     struct tar_origin origin = {.origin = {.document = tar_document, .open = tar_open, .close = tar_close}};
     const struct pull p = {.store = l->store, .origin = &origin.origin, .layers = l->layers};
     struct layer layer = {0};
+    const struct import import = {message, l->config};
     struct string_list names, none = {0};
     int rc;
 
@@ -382,7 +390,7 @@ int import_tar(const struct load *l, const char *path, const char *message, stru
         return -1;
     rc = find_names(l, &none, &names, err);
     if (rc == 0)
-        rc = pull_layer(&p, &layer, import_config, message, &names, out, err);
+        rc = pull_layer(&p, &layer, import_config, &import, &names, out, err);
     file_source_destroy(&origin.file);
     return rc < 0 ? error_wrap(err, "%s", input ? "standard input" : path) : 0;
 }

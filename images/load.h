@@ -11,6 +11,8 @@ struct load {
     const struct platform *platform; /* asked for, or NULL */
     struct layers_options layers;
     const char *name; /* call the (only) image so, normalized; NULL: as the archive says */
+    const struct image_config
+        *config; /* of an import: how its containers are run (images/change.h); or NULL */
 };
 
 struct loaded {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "images/skeleton_private.h"
 
@@ -184,11 +185,23 @@ int skeleton_content(struct skeleton_writer *w, uint64_t position, size_t length
     return 0;
 }
 
+static bool is_empty(int parent, const char *name)
+{
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *d;
+
+    while (dir && (d = readdir(dir)))
+        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+            return false;
+    return dir;
+}
+
 void skeleton_replaced(struct skeleton_writer *w, int parent, const char *name, const struct stat *st)
 {
     char number[24];
 
-    if (S_ISDIR(st->st_mode)) /* what may be in it is not looked for: rare */
+    if (S_ISDIR(st->st_mode) && !is_empty(parent, name)) /* what is in it is not looked for: rare */
         w->lost = true;
     if (!S_ISREG(st->st_mode) || w->lost)
         return;

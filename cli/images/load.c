@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include "cli/images/command.h"
+#include "images/change.h"
 
 struct load_options {
     const char *input, *platform, *message;
+    struct string_list changes;
     enum progress_form form;
     bool quiet;
 };
@@ -87,6 +89,8 @@ const struct command load_command = {
 static const struct option_row import_rows[] = {
     OPTION(struct load_options, "message", 'm', "TEXT", message, option_string,
            "a comment for the image's history"),
+    OPTION(struct load_options, "change", 'c', "INSTRUCTION", changes, option_list,
+           "how it is run, in a Dockerfile's words: \"CMD ls\", \"ENV A=b\" ..."),
     OPTION(struct load_options, "format", 0, "table|json", form, option_choice,
            "form of the progress display"),
     OPTION(struct load_options, "quiet", 'q', NULL, quiet, option_flag, "show no progress"),
@@ -97,15 +101,20 @@ static int import(const struct runtime *rt, void *options, const struct string_l
                   struct error *err)
 {
     const struct load_options *o = options;
+    struct image_config config = {0};
     struct platform platform;
     struct pulled pulled;
     struct store s;
     struct load l;
     int rc;
 
+    for (size_t i = 0; i < o->changes.n; i++)
+        if (change_apply(rt->arena, o->changes.v[i], &config, err) < 0)
+            return error_wrap(err, "--change");
     if (prepare(rt, o, &s, &l, &platform, err) < 0 ||
         (arguments->n > 1 && command_new_name(rt->arena, arguments->v[1], &l.name, err) < 0))
         return -1;
+    l.config = &config;
     rc = import_tar(&l, arguments->v[0], o->message, &pulled, err);
     store_close(&s);
     if (rc < 0)

@@ -202,6 +202,11 @@ static const struct option_row prune_rows[] = {
     {0},
 };
 
+static const char *count(struct arena *a, size_t n, const char *name)
+{
+    return arena_printf(a, "%zu %s%s", n, name, n == 1 ? "" : "s");
+}
+
 static int prune(const struct runtime *rt, void *options, const struct string_list *arguments,
                  struct error *err)
 {
@@ -217,9 +222,10 @@ static int prune(const struct runtime *rt, void *options, const struct string_li
     store_close(&s);
     if (rc < 0)
         return -1;
-    const char *text = arena_printf(
-        rt->arena, "Removed %zu images, %zu layers, %zu documents, what %zu broken-off commands left: %s\n",
-        r.images, r.layers, r.blobs, r.sessions, command_size(rt->arena, r.bytes));
+    const char *text =
+        arena_printf(rt->arena, "Removed %s, %s, %s, what %s left: %s\n", count(rt->arena, r.images, "image"),
+                     count(rt->arena, r.layers, "layer"), count(rt->arena, r.blobs, "document"),
+                     count(rt->arena, r.sessions, "broken-off command"), command_size(rt->arena, r.bytes));
     return print_text(text, strlen(text), err);
 }
 

@@ -70,9 +70,13 @@ static int write_config(const struct runtime *rt, const struct found_image *imag
                        .capabilities = bundle_default_capabilities,
                        .network = rootless ? NETWORK_HOST : NETWORK_NONE,
                        .user_namespace = rootless};
+    static char *shell[] = {(char *)"sh",
+                            NULL}; /* for an image that says nothing: config.json is there to be changed */
     size_t length;
     char *text;
 
+    if (!image->config.entrypoint.n && !image->config.cmd.n)
+        b.args = (struct string_list){.v = shell, .n = 1};
     if (image_user_find(rt->arena, trees, image->config.user, &b.user, err) < 0)
         return error_wrap(err, "the image's user");
     if (rootless && (read_maps(rt->arena, "/proc/self/uid_map", &b.uid_maps, err) < 0 ||
