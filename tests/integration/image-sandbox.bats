@@ -39,3 +39,21 @@ teardown()
     run hull rm machine
     exits 0
 }
+
+@test "a user namespace of root's, volumes, another image: the same inside as for a container" {
+    local tree
+    tree=$(echo "$DIR"/store/layers/*/tree)
+    mkdir "$tree/content"
+    echo image >"$tree/content/file"
+    run timeout 250 "$HULL" --root "$STATE" run --name vm --uidmap 0:200000:65536 -v data:/content -v /anonymous --mount type=image,src=box,dst=/img \
+        --isolation vm --memory 128m "${KERNEL[@]}" --image box \
+        sh -c 'stat -c %u:%g / /content/file /img/content/file; touch /mine /content/mine /anonymous/x; chown 5:6 /mine; stat -c %u:%g /mine; touch /img/x' </dev/null 3>&- 4>&-
+    exits 1
+    says $'0:0\n0:0\n0:0\n5:6'
+    says "Read-only file system"
+    [ "$(stat -c %u:%g "$DIR/store/containers/vm/upper/mine")" = 200005:200006 ]
+    [ "$(stat -c %u:%g "$DIR/store/volumes/data/_data/mine")" = 200000:200000 ]
+    run hull rm -v vm
+    run hull volume ls -q
+    output_is data
+}
