@@ -6,29 +6,10 @@
 load ../integration/helpers
 load ../integration/cgroups
 load podman
-eval "usual_$(declare -f setup)"
-eval "usual_$(declare -f teardown)"
 
-setup_file()
-{
-    podman_setup_file
-}
-
-teardown_file()
-{
-    podman_teardown_file
-}
-
-setup()
-{
-    usual_setup
-    CONTAINER=c$ID
-}
-
-teardown()
+podman_leave()
 {
     [ -n "${BATS_TEST_COMPLETED-}" ] || [ -z "${MANAGER-}" ] || clean
-    usual_teardown
 }
 
 # under MANAGER FUNCTION: from nothing to nothing.

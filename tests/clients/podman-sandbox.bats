@@ -4,42 +4,21 @@
 
 load ../integration/helpers
 load podman
-eval "usual_$(declare -f setup)"
-eval "usual_$(declare -f teardown)"
 
-setup_file()
+podman_lacks()
 {
-    # Said by each test: bats 1.8 takes a skip here for a failure when there is a teardown_file().
     if ! grep -qwE 'vmx|svm' /proc/cpuinfo; then
-        export LACKS="neither VMX nor SVM here: the lab has it"
+        echo "VMX or SVM (the lab has it)"
         return
     fi
     modprobe -q kvm_intel 2>/dev/null || modprobe -q kvm_amd 2>/dev/null || true
-    if [ ! -c /dev/kvm ]; then
-        export LACKS="no /dev/kvm"
-        return
-    fi
+    [ -c /dev/kvm ] || echo /dev/kvm
+}
+
+podman_runtime()
+{
     ln -s "$(realpath "$HULL")" "$BATS_FILE_TMPDIR/hull-vm"
-    HULL=$BATS_FILE_TMPDIR/hull-vm podman_setup_file
-}
-
-teardown_file()
-{
-    podman_teardown_file
-}
-
-setup()
-{
-    [ -z "${LACKS-}" ] || skip "$LACKS"
-    usual_setup
-    CONTAINER=c$ID
-}
-
-teardown()
-{
-    [ -z "${LACKS-}" ] || return 0
-    podman rm --force --time 0 --ignore "$CONTAINER" >/dev/null 2>&1 || true
-    usual_teardown
+    echo "$BATS_FILE_TMPDIR/hull-vm"
 }
 
 # podman_run [flags] -- COMMAND...: in the foreground, gone afterwards.

@@ -4,30 +4,6 @@
 
 load ../integration/helpers
 load podman
-eval "usual_$(declare -f setup)"
-eval "usual_$(declare -f teardown)"
-
-setup_file()
-{
-    podman_setup_file
-}
-
-teardown_file()
-{
-    podman_teardown_file
-}
-
-setup()
-{
-    usual_setup
-    CONTAINER=c$ID
-}
-
-teardown()
-{
-    podman rm --force --time 0 --ignore "$CONTAINER" >/dev/null 2>&1 || true
-    usual_teardown
-}
 
 # podman run [flags] -- COMMAND...: in the foreground, gone afterwards.
 podman_run()
