@@ -59,9 +59,12 @@ static const char *proxy_hint(void)
     static const char *const variables[] = {"https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy",
                                             "ALL_PROXY"};
 
-    for (size_t i = 0; i < ARRAY_SIZE(variables); i++)
-        if (getenv(variables[i]) && *getenv(variables[i]))
+    for (size_t i = 0; i < ARRAY_SIZE(variables); i++) {
+        const char *value = getenv(variables[i]);
+
+        if (value && *value)
             return " (the environment names a proxy)";
+    }
     return "";
 }
 
