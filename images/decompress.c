@@ -14,7 +14,7 @@
 #include "images/source.h"
 
 enum {
-    OUTPUT_BLOCK = 256 << 10,
+    OUTPUT_BLOCK = 128 << 10,
     ZSTD_WINDOW_LOG_MAX = 27 /* 128 MiB, as zstd(1) takes: what a frame may ask us to keep */
 };
 

@@ -6,7 +6,7 @@
 
 #include "images/source.h"
 
-enum { RING_BLOCKS = 4, RING_BLOCK = 256 << 10 };
+enum { RING_BLOCKS = 2, RING_BLOCK = 128 << 10 };
 
 struct ring_source {
     struct source source, *from;

@@ -98,12 +98,13 @@ static int write_content(struct unpack *u, const struct unpack_entry *e, int fd,
 int unpack_regular(struct unpack *u, const struct unpack_entry *e, struct error *err)
 {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    _cleanup_(fd_closep) int fd = openat(e->parent, e->name, flags, 0600);
+    const mode_t mode = archive_entry_perm(e->archive) & 0777; /* nobody else sees the tree yet */
+    _cleanup_(fd_closep) int fd = openat(e->parent, e->name, flags, mode);
 
     if (fd < 0 && errno == EEXIST) {
         if (unpack_make_room(u, e, false, err) < 0)
             return -1;
-        fd = openat(e->parent, e->name, flags, 0600);
+        fd = openat(e->parent, e->name, flags, mode);
     }
     if (fd < 0)
         return error_set(err, errno, "make the file");
