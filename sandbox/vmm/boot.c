@@ -181,9 +181,12 @@ int boot_command_line(char out[BOOT_MAX_COMMAND_LINE + 1], unsigned n_devices, b
 {
     size_t n = 0;
 
-    /* panic=-1 reboot=k: a panic is a reset at once, by port 0x64. The rest is not looked for, as it is not there. */
+    /* panic=-1 reboot=k: a panic is a reset at once, by port 0x64. noreplace-smp: or a kernel on one processor takes each
+     * of its thousands of lock prefixes out, with two switches of address space for each, the longest single step of
+     * its boot. The rest is not looked for, as it is not there. */
     append(out, &n,
-           "panic=-1 reboot=k pci=off i8042.noaux i8042.nokbd cryptomgr.notests rcupdate.rcu_expedited=1");
+           "panic=-1 reboot=k noreplace-smp pci=off i8042.noaux i8042.nokbd cryptomgr.notests "
+           "rcupdate.rcu_expedited=1");
     append(out, &n, console ? " console=ttyS0" : " quiet 8250.nr_uarts=0");
     for (unsigned i = 0; i < n_devices; i++)
         append(out, &n, " virtio_mmio.device=%lluK@%#llx:%u", LAYOUT_VIRTIO_SIZE >> 10,

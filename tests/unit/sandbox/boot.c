@@ -336,6 +336,7 @@ Test(sandbox_boot, command_line)
 
     cr_assert_eq(boot_command_line(out, 2, false, "root=x", &err), 0);
     cr_expect(strstr(out, "reboot=k") && strstr(out, "panic=-1") && !strstr(out, "ttyS0"), "%s", out);
+    cr_expect(strstr(out, " noreplace-smp "), "%s", out);
     cr_expect(strstr(out, " virtio_mmio.device=4K@0xd0000000:5 virtio_mmio.device=4K@0xd0001000:6 root=x"),
               "%s", out);
     cr_assert_eq(boot_command_line(out, 0, true, NULL, &err), 0);
