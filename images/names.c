@@ -7,11 +7,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "images/store_private.h"
 
 enum { NAME_FILE_MAX = 4096 };
@@ -60,24 +62,26 @@ static int read_image(const struct store *s, const char *file, struct store_imag
     if (file_read(s->dir, path, NAME_FILE_MAX, s->arena, &text, &length, err) < 0)
         return err->code == ENOENT ? 0 : error_wrap(err, "image store %s", s->path);
     if (json_parse(s->arena, text, length, path, &json, err) < 0)
-        return -1;
+        return error_wrap(err, "image store %s", s->path);
     *image = (struct store_image){.name = json_get_string(json, "name"),
                                   .manifest = json_get_string(json, "manifest"),
                                   .index = json_get_string(json, "index"),
                                   .created_ns = json_get_u64(json, "created")};
     if (!image->manifest || !digest_valid(image->manifest) || (image->index && !digest_valid(image->index)))
-        return error_set(err, 0, "image store %s: %s is damaged: remove it and pull the image again", s->path,
-                         path);
+        return error_set(err, 0, "image store %s: %s is damaged: pull the image again", s->path, path);
     return 1;
 }
 
 /* Temporaries begin with a dot, and are passed over; a sweep takes those of the killed. */
 static int put_image(struct store *s, const char *file, const struct store_image *image, struct error *err)
 {
-    const char *temporary = arena_printf(s->arena, STORE_NAMES "/.%d", getpid());
+    uint64_t unique; /* not the process's id: who shares the store may be in another namespace of these */
     size_t length;
     const char *text = write_image(s, image, &length);
 
+    if (getrandom(&unique, sizeof(unique), 0) != sizeof(unique))
+        return error_set(err, errno, "getrandom");
+    const char *temporary = arena_printf(s->arena, STORE_NAMES "/.%016llx", (unsigned long long)unique);
     if (store_write_synced(s->dir, temporary, text, length) < 0 ||
         renameat(s->dir, temporary, s->dir, arena_printf(s->arena, STORE_NAMES "/%s", file)) < 0)
         return error_set(err, errno, "image store %s: write name %s", s->path, file);
@@ -110,10 +114,9 @@ static int set_locked(struct store *s, const char *file, const struct store_imag
 {
     struct store_image old, stamped = *image;
     struct timespec now;
-    int had = image->name ? read_image(s, file, &old, err) : 0;
+    struct error damage; /* what cannot be read is replaced, whatever it was */
+    bool had = image->name && read_image(s, file, &old, &damage) > 0;
 
-    if (had < 0)
-        return -1;
     if (had && strcmp(old.manifest, image->manifest) != 0 && keep_dangling(s, image->name, &old, err) < 0)
         return -1;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -140,6 +143,13 @@ int store_name_get(const struct store *s, const char *name, struct store_image *
     const char *file = name_file(s, name, err);
 
     return file ? read_image(s, file, image, err) : -1;
+}
+
+bool store_name_is_damaged(const struct store *s, const char *file, struct error *err)
+{
+    struct store_image image;
+
+    return read_image(s, file, &image, err) < 0;
 }
 
 int store_name_remove(struct store *s, const char *name, struct error *err)
@@ -169,10 +179,12 @@ int store_names(const struct store *s, struct store_image **images, size_t *n, s
     for (size_t i = 0; i < files.n; i++) {
         if (files.v[i][0] == '.')
             continue;
-        int found = read_image(s, files.v[i], &(*images)[*n], err);
-        if (found < 0)
-            return -1;
-        *n += (size_t)found;
+        struct error damage = {0};
+        int found = read_image(s, files.v[i], &(*images)[*n], &damage);
+        if (found < 0) /* the others are none the worse */
+            log_warning("%s", damage.message);
+        else
+            *n += (size_t)found;
     }
     if (*n)
         qsort(*images, *n, sizeof(**images), by_name);

@@ -37,17 +37,25 @@ static int take_blob(struct image *i, struct blob *b, const char *data, size_t l
     return digest_compute(data, length, b->digest, err);
 }
 
+/* The store's own, unless it is damaged. */
+static bool is_stored(const struct image *i, const struct descriptor *d, struct blob *b)
+{
+    return store_blob_read(i->p->store, d->digest, &b->data, &b->length, NULL) == 0 && b->length == d->size &&
+           digest_compute(b->data, b->length, b->digest, NULL) == 0 && strcmp(b->digest, d->digest) == 0;
+}
+
 /* From the store when it is there, else from the origin; verified either way. */
 static int get_blob(struct image *i, const char *what, const struct descriptor *d, struct blob *b,
                     struct error *err)
 {
     struct origin *o = i->p->origin;
-    bool there = store_blob_read(i->p->store, d->digest, &b->data, &b->length, NULL) == 0;
 
     if (d->size > STORE_BLOB_MAX)
         return error_set(err, 0, "%s: %llu bytes, Hull's limit is %d", what, (unsigned long long)d->size,
                          STORE_BLOB_MAX);
-    if (!there && o->document(o, arena(i), d, &b->data, &b->length, err) < 0)
+    if (is_stored(i, d, b))
+        return 0;
+    if (o->document(o, arena(i), d, &b->data, &b->length, err) < 0)
         return error_wrap(err, "%s", what);
     if (digest_compute(b->data, b->length, b->digest, err) < 0)
         return -1;

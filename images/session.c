@@ -68,6 +68,16 @@ void session_end(struct session *session)
     *session = (struct session){.dir = -1};
 }
 
+/* A damaged one is replaced. */
+static bool has_already(const struct store *s, const char *digest, const void *data, size_t length)
+{
+    char *old;
+    size_t old_length;
+
+    return store_blob_read(s, digest, &old, &old_length, NULL) == 0 && old_length == length &&
+           memcmp(old, data, length) == 0;
+}
+
 int session_put_blob(struct session *session, const char *digest, const void *data, size_t length,
                      struct error *err)
 {
@@ -76,7 +86,7 @@ int session_put_blob(struct session *session, const char *digest, const void *da
 
     if (session_use(session, digest_hex(digest), err) < 0)
         return -1;
-    if (store_blob_exists(s, digest))
+    if (has_already(s, digest, data, length))
         return 0;
     if (store_write_synced(session->dir, digest_hex(digest), data, length) < 0 ||
         renameat(session->dir, digest_hex(digest), s->dir, final) < 0)

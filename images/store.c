@@ -61,12 +61,10 @@ int store_open(struct arena *a, const char *path, bool rootless, struct store *s
     }
     if (dir < 0)
         return error_set(err, errno, "image store %s", s->path);
-    lock = openat(dir, STORE_LOCK, O_RDWR | O_CLOEXEC);
-    if (lock < 0 && errno == ENOENT) { /* made last, so that it stands for all the rest */
-        if (make_directories(dir, err) < 0)
-            return error_wrap(err, "image store %s", s->path);
-        lock = openat(dir, STORE_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    }
+    /* Each time: people remove what takes much room. */
+    if (make_directories(dir, err) < 0)
+        return error_wrap(err, "image store %s", s->path);
+    lock = openat(dir, STORE_LOCK, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (lock < 0)
         return error_set(err, errno, "image store %s: open its lock", s->path);
     s->dir = steal_fd(&dir);

@@ -16,5 +16,8 @@
 /** Sort, compare, look up: the names of a directory's entries but . and .., in the arena. */
 int store_list(const struct store *s, const char *directory, struct string_list *names, struct error *err);
 
+/** The file @file of names/ does not say what it should; @err: why. */
+bool store_name_is_damaged(const struct store *s, const char *file, struct error *err);
+
 /** Make @name below @dir with this content, on the disk when it returns. 0, or -1 with errno. */
 int store_write_synced(int dir, const char *name, const void *data, size_t length);

@@ -252,16 +252,23 @@ static int sweep_directory(struct sweep *w, const char *directory, size_t *count
     return 0;
 }
 
-/* Temporaries of names.c, whose writers hold the store's lock: none is alive now. */
+/* Temporaries of names.c, whose writers hold the store's lock: none is alive now. And names of which nobody can say any more
+ * what they meant. */
 static int sweep_names(struct sweep *w, struct error *err)
 {
     struct string_list files;
 
     if (store_list(w->store, STORE_NAMES, &files, err) < 0)
         return -1;
-    for (size_t i = 0; i < files.n; i++)
-        if (files.v[i][0] == '.')
+    for (size_t i = 0; i < files.n; i++) {
+        struct error damage = {0};
+        bool damaged = store_name_is_damaged(w->store, files.v[i], &damage);
+
+        if (damaged && files.v[i][0] != '.')
+            log_warning("%s; the name is removed", damage.message);
+        if (damaged || files.v[i][0] == '.')
             unlinkat(w->store->dir, arena_printf(w->store->arena, STORE_NAMES "/%s", files.v[i]), 0);
+    }
     return 0;
 }
 

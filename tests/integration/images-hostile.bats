@@ -100,6 +100,45 @@ only()
     store_is_empty
 }
 
+@test "a damaged store: told, and mended by the next pull" {
+    local file
+    make_layout
+    start_registry
+    push_layout t/image:1
+    push_layout t/other:1
+    hull pull -q "$HOST/t/image:1" </dev/null
+    for file in "$HULL_STORE"/blobs/sha256/*; do
+        head -c 100 "$file" >"$DIR/half"
+        cat "$DIR/half" >"$file"
+    done
+    run hull inspect "$HOST/t/image:1"
+    exits 1
+    says "not whole (pull it again)"
+    run --separate-stderr hull pull -q "$HOST/t/image:1" </dev/null
+    exits 0
+    run hull inspect "$HOST/t/image:1"
+    exits 0
+    # A name that says nothing is in nobody's way.
+    hull tag "$HOST/t/image:1" good:1
+    : >"$HULL_STORE/names/${HOST}+t+image:1"
+    run hull images
+    exits 0
+    says "+t+image:1"
+    says good
+    run hull pull -q "$HOST/t/image:1" </dev/null
+    exits 0
+    run --separate-stderr hull inspect "$HOST/t/image:1"
+    exits 0
+    echo '{}' >"$HULL_STORE/names/bad"
+    echo x >"$HULL_STORE/layers/junk"
+    rm -r "$HULL_STORE/stacks"
+    run hull pull -q "$HOST/t/image:1" </dev/null
+    exits 0
+    hull rmi good:1 "$HOST/t/image:1"
+    hull prune
+    store_is_empty
+}
+
 @test "commands killed in the midst of each other: then all works, and prune leaves nothing" {
     local i
     make_layout
