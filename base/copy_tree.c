@@ -2,11 +2,16 @@
 #include "base/copy_tree.h"
 
 #include <dirent.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/xattr.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -29,14 +34,29 @@ enum { BUCKETS = 1024 };
 struct copy {
     struct arena arena;
     int top; /* the target */
+    const struct copy_owners *owners;
     struct first_name *links[BUCKETS];
 };
 
 static int copy_directories(struct copy *c, int from, int to, const char *path, unsigned depth,
                             struct error *err);
 
+/* Capabilities are those of a user namespace's root: of the new one (struct vfs_ns_cap_data). */
+static ssize_t give_capabilities(const struct copy *c, char *value, ssize_t length)
+{
+    struct vfs_ns_cap_data data = {0};
+
+    if (length != XATTR_CAPS_SZ_2 && length != XATTR_CAPS_SZ_3)
+        return length;
+    memcpy(&data, value, (size_t)length);
+    data.magic_etc = htole32((le32toh(data.magic_etc) & VFS_CAP_FLAGS_EFFECTIVE) | VFS_CAP_REVISION_3);
+    data.rootid = htole32(c->owners->uid(c->owners->argument, 0));
+    memcpy(value, &data, sizeof(data));
+    return (ssize_t)sizeof(data);
+}
+
 /* Attributes that the target file system or our rights do not allow are left out. */
-static int copy_xattrs(int from, int to)
+static int copy_xattrs(const struct copy *c, int from, int to)
 {
     _cleanup_(freep) char *names = malloc(XATTR_BYTES);
     _cleanup_(freep) char *value = malloc(XATTR_BYTES);
@@ -46,6 +66,8 @@ static int copy_xattrs(int from, int to)
     ssize_t n = flistxattr(from, names, XATTR_BYTES);
     for (char *name = names; n > 0 && name < names + n; name += strlen(name) + 1) {
         ssize_t length = fgetxattr(from, name, value, XATTR_BYTES);
+        if (length >= 0 && c->owners && strcmp(name, XATTR_NAME_CAPS) == 0)
+            length = give_capabilities(c, value, length);
         if (length < 0 || fsetxattr(to, name, value, (size_t)length, 0) == 0)
             continue;
         if (errno != EOPNOTSUPP && errno != EPERM && errno != EINVAL)
@@ -67,16 +89,44 @@ int copy_metadata(int to, const struct stat *st)
     return futimens(to, times);
 }
 
-static int copy_content(int from, int to)
+static void own(const struct copy *c, struct stat *st)
 {
-    ssize_t n;
-
-    while ((n = sendfile(to, from, NULL, CHUNK)) > 0)
-        ;
-    return (int)n;
+    if (!c->owners)
+        return;
+    st->st_uid = c->owners->uid(c->owners->argument, st->st_uid);
+    st->st_gid = c->owners->gid(c->owners->argument, st->st_gid);
 }
 
-static int copy_file(int from_dir, int to_dir, const char *name)
+/* [@at, @end) */
+static int copy_range(int from, int to, off_t at, off_t end)
+{
+    if (lseek(to, at, SEEK_SET) < 0)
+        return -1;
+    while (at < end) {
+        ssize_t n = sendfile(to, from, &at, (size_t)(end - at < CHUNK ? end - at : CHUNK));
+
+        if (n <= 0)
+            return (int)n;
+    }
+    return 0;
+}
+
+/* Shared where the file system can; else holes stay holes. #syscalls: ioctl sendfile ftruncate lseek */
+static int copy_content(int from, int to, off_t size)
+{
+    off_t at = 0, end;
+
+    if (ioctl(to, FICLONE, from) == 0)
+        return 0;
+    while ((at = lseek(from, at, SEEK_DATA)) >= 0 && (end = lseek(from, at, SEEK_HOLE)) >= 0) {
+        if (copy_range(from, to, at, end) < 0)
+            return -1;
+        at = end;
+    }
+    return ftruncate(to, size);
+}
+
+static int copy_file(const struct copy *c, int from_dir, int to_dir, const char *name)
 {
     struct stat st;
     _cleanup_(fd_closep) int from = openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -89,7 +139,10 @@ static int copy_file(int from_dir, int to_dir, const char *name)
     }
     _cleanup_(fd_closep) int to =
         openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (to < 0 || copy_content(from, to) < 0 || copy_metadata(to, &st) < 0 || copy_xattrs(from, to) < 0)
+    off_t size = st.st_size;
+    own(c, &st);
+    if (to < 0 || copy_content(from, to, size) < 0 || copy_metadata(to, &st) < 0 ||
+        copy_xattrs(c, from, to) < 0)
         return -1;
     return 0;
 }
@@ -153,7 +206,9 @@ static int copy_directory(struct copy *c, int from_dir, int to_dir, const char *
         return error_set(err, errno, "open %s", path);
     if (copy_directories(c, from, to, path, depth, err) < 0)
         return -1;
-    if (fstat(from, &st) < 0 || copy_xattrs(from, to) < 0 || copy_metadata(to, &st) < 0)
+    int rc = fstat(from, &st);
+    own(c, &st);
+    if (rc < 0 || copy_metadata(to, &st) < 0 || copy_xattrs(c, from, to) < 0)
         return error_set(err, errno, "copy the attributes of %s", path);
     return 0;
 }
@@ -169,9 +224,10 @@ static int copy_entry(struct copy *c, int from, int to, const char *name, const 
         return error_set(err, errno, "look at %s", path);
     if (S_ISDIR(st.st_mode))
         return copy_directory(c, from, to, name, path, depth, err);
+    own(c, &st);
     result = link_again(c, &st, to, path, name);
     if (result == 0)
-        result = S_ISREG(st.st_mode)   ? copy_file(from, to, name)
+        result = S_ISREG(st.st_mode)   ? copy_file(c, from, to, name)
                  : S_ISLNK(st.st_mode) ? copy_link(from, to, name, &st)
                                        : copy_node(to, name, &st);
     return result < 0 ? error_set(err, errno, "copy %s", path) : 0;
@@ -201,7 +257,12 @@ static int copy_directories(struct copy *c, int from, int to, const char *path, 
 
 int copy_tree(int from, int to, struct error *err)
 {
-    struct copy c = {.top = to};
+    return copy_tree_as(from, to, NULL, err);
+}
+
+int copy_tree_as(int from, int to, const struct copy_owners *owners, struct error *err)
+{
+    struct copy c = {.top = to, .owners = owners};
     int result = copy_directories(&c, from, to, "", 0, err);
 
     arena_free(&c.arena);

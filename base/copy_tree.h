@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdint.h>
 #include <sys/stat.h>
 
 #include "base/error.h"
@@ -12,6 +13,15 @@
 /** Copy what is in the directory @from into @to. Left out: sockets, attributes that the target's file system or our rights do not
  * allow, and in a user namespace devices and owners that it does not have. */
 int copy_tree(int from, int to, struct error *err);
+
+/* Other owners for the copy. */
+struct copy_owners {
+    uint32_t (*uid)(const void *argument, uint32_t uid), (*gid)(const void *argument, uint32_t gid);
+    const void *argument;
+};
+
+/** The same, with these; capabilities of a program hold where its new owner is root. */
+int copy_tree_as(int from, int to, const struct copy_owners *owners, struct error *err);
 
 /** Owner, mode and times, as @st says, for @to. -1 with errno. */
 int copy_metadata(int to, const struct stat *st);

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/number.h"
 #include "images/idmaps.h"
+#include "images/owners.h"
 #include "namespaces/namespaces.h"
 #include "namespaces/rootfs.h"
 
@@ -116,11 +117,33 @@ static const char *place_of(const struct snapshot_mount *m)
                         m->place ? "/" : "");
 }
 
+/* Of a user who keeps his id what he made is his own: the root directory is to be root's. */
+static int give_to_root(const struct image_root *root, struct error *err)
+{
+    static const char *const names[] = {"upper", "work"};
+
+    for (size_t i = 0; i < root->n_mounts; i++) {
+        const struct snapshot_mount *m = &root->mounts[i];
+
+        for (size_t k = 0; k < ARRAY_SIZE(names) && !m->read_only && !m->lower; k++) {
+            const char *path = arena_printf(m->store->arena, "%s/%s%s%s", m->snapshot->path,
+                                            m->place ? m->place : "", m->place ? "/" : "", names[k]);
+
+            if (fchownat(AT_FDCWD, path, 0, 0, AT_SYMLINK_NOFOLLOW) < 0)
+                return error_set(err, errno, "give %s to root", path);
+        }
+    }
+    return 0;
+}
+
 /* In init. */
 static int mount_all(void *argument, struct error *err)
 {
     const struct image_root *root = argument;
     _cleanup_(fd_closep) int fd = -1;
+
+    if (root->keeps_id && give_to_root(root, err) < 0)
+        return -1;
 
     for (size_t i = 0; i < root->n_mounts; i++)
         if (snapshot_mount(&root->mounts[i], err) < 0)
@@ -157,11 +180,14 @@ int image_root_prepare(const struct runtime *rt, struct store *s, const struct s
 {
     struct snapshot_mount *more = NULL;
     struct idmaps maps;
+    struct owners kept;
     size_t n;
 
     *root = (struct image_root){0};
-    if (idmaps_read(rt->arena, c, &maps, err) < 0 || snapshot_overlays(s, c, &more, &n, err) < 0 ||
-        read_work(s, c, root, err) < 0)
+    int keeps = owners_read(rt->arena, c, &kept, err);
+    root->keeps_id = keeps > 0;
+    if (keeps < 0 || idmaps_read(rt->arena, c, &maps, err) < 0 ||
+        snapshot_overlays(s, c, &more, &n, err) < 0 || read_work(s, c, root, err) < 0)
         return -1;
     root->mounts = arena_new_n(rt->arena, n + 1, struct snapshot_mount);
     root->mounts[root->n_mounts++] = (struct snapshot_mount){.store = s, .snapshot = c, .layers = layers};

@@ -9,6 +9,7 @@ struct image_root {
     size_t n_mounts;
     struct image_work *work;
     size_t n_work;
+    bool keeps_id; /* images/owners.h */
 };
 
 /* What is to be done before the container mounts a volume or a path of the host's; containers/ID/work keeps it for each start. */

@@ -168,6 +168,57 @@ static int as_root(const struct runtime *rt, const struct image_run_options *o, 
         err, 0, "--userns must be host, auto[:size=N], private, ns:PATH or container:ID, got \"%s\"", text);
 }
 
+/* keep-id[:uid=N,gid=N] */
+static int keep_id(struct arena *a, const char *text, struct owners *out, struct error *err)
+{
+    char *rest = arena_strdup(a, *text == ':' ? text + 1 : text), *word;
+
+    *out = (struct owners){geteuid(), getegid()};
+    if (*text && *text != ':')
+        return error_set(err, 0, "--userns must be host, keep-id[:uid=N,gid=N] without root");
+    while (rest && *rest) {
+        word = strsep(&rest, ",");
+        bool uid = strncmp(word, "uid=", 4) == 0;
+        uint64_t id;
+
+        if (!uid && strncmp(word, "gid=", 4) != 0)
+            return error_set(err, 0, "--userns=keep-id takes uid=N and gid=N, got \"%s\"", word);
+        if (number_parse_u64(word + 4, "--userns=keep-id", 0, UINT32_MAX - 1, &id, err) < 0)
+            return -1;
+        *(uid ? &out->uid : &out->gid) = (uint32_t)id;
+    }
+    return 0;
+}
+
+static int as_user(const struct runtime *rt, const struct image_run_options *o, struct bundle *b,
+                   struct image_userns *out, struct error *err)
+{
+    const char *text = o->userns && strcmp(o->userns, "host") != 0 ? o->userns : "";
+    struct id_maps uids, gids;
+
+    if (o->uidmaps.n || o->gidmaps.n || o->subuidname || o->subgidname || strcmp(text, "nomap") == 0 ||
+        strncmp(text, "auto", 4) == 0)
+        return error_set(
+            err, EPERM,
+            "--userns, --uidmap: without root the image's files belong to your own ids, and only "
+            "root may show them with any others: there is --userns=keep-id");
+    if (subids_find(rt->arena, &uids, &gids, err) < 0)
+        return -1;
+    b->uid_maps = uids;
+    b->gid_maps = gids;
+    if (!*text)
+        return 0;
+    if (strncmp(text, "keep-id", 7) != 0)
+        return error_set(err, 0, "--userns must be host or keep-id[:uid=N,gid=N] without root, got \"%s\"",
+                         text);
+    out->keep = true;
+    return keep_id(rt->arena, text + 7, &out->kept, err) < 0 ||
+                   owners_maps(rt->arena, "user", &uids, out->kept.uid, &b->uid_maps, err) < 0 ||
+                   owners_maps(rt->arena, "group", &gids, out->kept.gid, &b->gid_maps, err) < 0
+               ? -1
+               : 0;
+}
+
 int image_userns_complete(const struct runtime *rt, const struct image_run_options *o, struct bundle *b,
                           struct image_userns *out, struct error *err)
 {
@@ -179,13 +230,7 @@ int image_userns_complete(const struct runtime *rt, const struct image_run_optio
         return 0;
     }
     b->user_namespace = true;
-    if (o->uidmaps.n || o->gidmaps.n || o->subuidname || o->subgidname ||
-        (o->userns && strcmp(o->userns, "host") != 0))
-        return error_set(
-            err, EPERM,
-            "--userns, --uidmap and their kin: without root the image's files belong to your own "
-            "ids, and only root may show them with others");
-    return subids_find(rt->arena, &b->uid_maps, &b->gid_maps, err);
+    return as_user(rt, o, b, out, err);
 }
 
 /* So many that all whom the image names have one, and the user that was asked for. */
@@ -205,6 +250,8 @@ int image_userns_take(const struct image_userns *u, struct store *s, const struc
 {
     struct idmaps maps = {.uids = b->uid_maps, .gids = b->gid_maps};
 
+    if (u->keep)
+        return owners_write(s, c, &u->kept, err);
     if (u->kind == USERNS_HOST)
         return 0;
     if (u->kind != USERNS_AUTO)

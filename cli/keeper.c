@@ -190,38 +190,24 @@ static int erase(struct store *s, const char *id, bool volumes, struct error *er
     return names.n ? volume_remove(s, &names, VOLUME_ANONYMOUS, NULL, err) : 0;
 }
 
-/* In a child, because nobody comes back from a user namespace. */
-static int erase_as_root(const struct runtime *rt, struct store *s, const char *id, bool volumes,
-                         struct error *err)
-{
-    struct error failure = {0};
-    int status[2];
+struct erasure {
+    struct store *store;
+    const char *id;
+    bool volumes;
+};
 
-    if (pipe2(status, O_CLOEXEC) < 0)
-        return error_set(err, errno, "pipe");
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (subids_become_root(rt->arena, &failure) < 0 || erase(s, id, volumes, &failure) < 0)
-            (void)!write(status[1], &failure, sizeof(failure));
-        _exit(0);
-    }
-    close(status[1]);
-    if (pid < 0) {
-        close(status[0]);
-        return error_set(err, errno, "fork");
-    }
-    ssize_t n = read(status[0], &failure, sizeof(failure));
-    close(status[0]);
-    waitpid(pid, NULL, 0);
-    if (n != (ssize_t)sizeof(failure))
-        return 0;
-    *err = failure;
-    return -1;
+static int erase_as_root(void *argument, struct error *err)
+{
+    const struct erasure *e = argument;
+
+    return erase(e->store, e->id, e->volumes, err);
 }
 
 int keeper_erase(const struct runtime *rt, struct store *s, const char *id, bool volumes, struct error *err)
 {
-    return geteuid() == 0 ? erase(s, id, volumes, err) : erase_as_root(rt, s, id, volumes, err);
+    struct erasure e = {s, id, volumes};
+
+    return subids_run_as_root(rt->arena, erase_as_root, &e, err);
 }
 
 int keeper_remove(const struct runtime *rt, struct store *s, struct snapshot *c, bool volumes,

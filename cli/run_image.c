@@ -26,14 +26,15 @@
 #include "images/snapshot.h"
 #include "images/store_private.h"
 #include "namespaces/namespaces.h"
+#include "namespaces/subids.h"
 
-enum { EXIT_OWN_FAILURE = 125, ID_SHORT = 12 };
+enum { EXIT_OWN_FAILURE = 125, ID_SHORT = 12, COPIES_MISSING = 2, COPY_TRIES = 5 };
 
 struct image_run {
     struct runtime rt;
     const struct image_run_options *o;
     struct store store;
-    struct found_image image;
+    struct found_image image, originals;
     struct snapshot snapshot;
     struct stack trees;
     struct bundle bundle;
@@ -86,7 +87,39 @@ int image_run_random_id(struct arena *a, const char **id, struct error *err)
     return 0;
 }
 
-/* Found and put to use under one lock. 1: done; 0: the image is not there. */
+/* For a user who keeps his id: the copies of the layers take the layers' place. 0: one is missing. */
+static int take_copies(struct image_run *r)
+{
+    struct string_list *layers = &r->image.layers;
+
+    for (size_t i = 0; i < layers->n; i++) {
+        const char *key = owners_key(r->rt.arena, layers->v[i], &r->userns.kept);
+
+        if (!store_layer_exists(&r->store, key))
+            return 0;
+        layers->v[i] = (char *)key;
+    }
+    return 1;
+}
+
+static int make_copies(void *argument, struct error *err)
+{
+    struct image_run *r = argument;
+
+    return owners_copy(&r->store, &r->originals.layers, &r->userns.kept, err);
+}
+
+/* What the container is made of, in use with it. */
+static int put_to_use(struct image_run *r, const char *id, struct error *err)
+{
+    if (snapshot_create(&r->store, id, &r->image, &r->snapshot, err) < 0)
+        return -1;
+    if (r->userns.keep && snapshot_use(&r->store, &r->snapshot, &r->originals, err) < 0)
+        return -1;
+    return image_volumes_take(&r->store, &r->snapshot, &r->image, &r->bundle, &r->mounts, err);
+}
+
+/* Found and put to use under one lock. 1: done; 0: the image is not there; COPIES_MISSING. */
 static int take_locked(struct image_run *r, const char *id, struct error *err)
 {
     struct error left = {0};
@@ -95,11 +128,14 @@ static int take_locked(struct image_run *r, const char *id, struct error *err)
     if (store_lock(&r->store, false, err) < 0)
         return -1;
     found = image_find(&r->store, r->o->image, &r->image, err);
-    if (found == 1 && snapshot_create(&r->store, id, &r->image, &r->snapshot, err) < 0) {
-        store_unlock(&r->store);
-        return -1;
+    if (found == 1 && r->userns.keep) {
+        r->originals = r->image;
+        r->originals.layers.v = arena_new_n(r->rt.arena, r->image.layers.n + 1, char *);
+        for (size_t i = 0; i < r->image.layers.n; i++)
+            r->originals.layers.v[i] = r->image.layers.v[i];
+        found = take_copies(r) ? 1 : COPIES_MISSING;
     }
-    if (found == 1 && image_volumes_take(&r->store, &r->snapshot, &r->image, &r->bundle, &r->mounts, err) < 0)
+    if (found == 1 && put_to_use(r, id, err) < 0)
         found = -1;
     store_unlock(&r->store);
     if (found < 0 && r->snapshot.dir >= 0) {
@@ -109,17 +145,31 @@ static int take_locked(struct image_run *r, const char *id, struct error *err)
     return found;
 }
 
+/* A sweep may take what nobody uses yet: then once more. */
+static int take_or_copy(struct image_run *r, const char *id, struct error *err)
+{
+    int found = take_locked(r, id, err);
+
+    for (int i = 0; found == COPIES_MISSING && i < COPY_TRIES; i++) {
+        if (subids_run_as_root(r->rt.arena, make_copies, r, err) < 0)
+            return -1;
+        found = take_locked(r, id, err);
+    }
+    return found == COPIES_MISSING ? error_set(err, 0, "the image's layers go as fast as they are copied")
+                                   : found;
+}
+
 static int take_image(struct image_run *r, const char *id, struct error *err)
 {
     int found;
 
     if ((r->o->pull == PULL_ALWAYS || r->o->pull == PULL_NEWER) && pull(r, err) < 0)
         return -1;
-    found = take_locked(r, id, err);
+    found = take_or_copy(r, id, err);
     if (found == 0 && r->o->pull == PULL_MISSING) {
         if (pull(r, err) < 0)
             return -1;
-        found = take_locked(r, id, err);
+        found = take_or_copy(r, id, err);
     }
     return found == 0  ? error_set(err, 0, "image %s is not in the store %s: `hull pull` it first",
                                    r->o->image, r->store.path)
@@ -150,12 +200,22 @@ static void close_trees(struct image_run *r)
         fd_closep(&r->trees.trees[--r->trees.n]);
 }
 
+/* Who keeps his id is himself, unless the image or he says otherwise. */
+static const char *user_of(const struct image_run *r)
+{
+    const char *user = r->o->user ? r->o->user : r->image.config.user;
+
+    return r->userns.keep && !(user && *user)
+               ? arena_printf(r->rt.arena, "%u:%u", r->userns.kept.uid, r->userns.kept.gid)
+               : user;
+}
+
 static int find_user(struct image_run *r, struct error *err)
 {
     struct image_user *u = &r->bundle.user;
     size_t n;
 
-    if (image_user_find(r->rt.arena, &r->trees, r->o->user ? r->o->user : r->image.config.user, u, err) < 0)
+    if (image_user_find(r->rt.arena, &r->trees, user_of(r), u, err) < 0)
         return error_wrap(err, r->o->user ? "--user" : "the image's user");
     n = u->n_groups;
     u->groups = arena_grow(r->rt.arena, u->groups, n * sizeof(*u->groups),

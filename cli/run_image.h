@@ -4,6 +4,7 @@
 #include "cli/image_root.h"
 #include "cli/keeper.h"
 #include "images/bundle.h"
+#include "images/owners.h"
 
 enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER, PULL_NEWER };
 
@@ -89,7 +90,9 @@ int image_volumes_finish(struct store *s, const struct snapshot *c, struct bundl
 enum userns_kind { USERNS_HOST, USERNS_MAPS, USERNS_AUTO, USERNS_JOINED };
 struct image_userns {
     enum userns_kind kind;
-    uint32_t size; /* USERNS_AUTO: ids; 0: as many as the image needs */
+    uint32_t size;      /* USERNS_AUTO: ids; 0: as many as the image needs */
+    bool keep;          /* without root: the user keeps his id ... */
+    struct owners kept; /* ... which is this in the container */
 };
 
 /** What the options say, into @b as far as it is known. */

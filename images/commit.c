@@ -18,6 +18,7 @@
 #include "base/timestamp.h"
 #include "images/export.h"
 #include "images/idmaps.h"
+#include "images/owners.h"
 #include "images/stack.h"
 #include "images/store_private.h"
 
@@ -271,6 +272,28 @@ static int add_layer(struct store *s, const struct snapshot *c, const struct ima
     return rc;
 }
 
+/* Of a user who keeps his id in the container: a copy with the owners that the container saw. 1: *upper is that. */
+static int copy_upper(struct session *session, const struct snapshot *c, int *upper, struct error *err)
+{
+    struct owners kept;
+    int rc = owners_read(session->store->arena, c, &kept, err);
+    _cleanup_(fd_closep) int copy = -1;
+
+    if (rc <= 0)
+        return rc;
+    const struct copy_owners owners = owners_undo(&kept);
+    if (mkdirat(session->dir, "upper", 0755) < 0)
+        return error_set(err, errno, "make a copy");
+    copy = openat(session->dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (copy < 0)
+        return error_set(err, errno, "open the copy");
+    if (copy_tree_as(*upper, copy, &owners, err) < 0)
+        return -1;
+    fd_closep(upper);
+    *upper = steal_fd(&copy);
+    return 1;
+}
+
 int commit_image(struct store *s, const struct snapshot *c, const char *name, const char *message,
                  const struct layers_options *o, struct pulled *out, struct error *err)
 {
@@ -282,7 +305,9 @@ int commit_image(struct store *s, const struct snapshot *c, const char *name, co
 
     if (upper < 0 || find_image(s, c, &info, err) < 0 || session_begin(s, &session, err) < 0)
         return -1;
-    rc = export_tree(&session, upper, COMPRESSION_NONE, &layer, err);
+    rc = copy_upper(&session, c, &upper, err);
+    if (rc >= 0)
+        rc = export_tree(&session, upper, COMPRESSION_NONE, &layer, err);
     session_end(&session);
     if (rc == 0)
         rc = add_layer(s, c, &info, &layer, name, message, o, out, err);

@@ -7,6 +7,7 @@
  *                         archive had besides (images/skeleton.h). KEY is its diff_id's HEX; or, where the
  *                         layer holds something of what is below it (hard links across layers, directories that it does
  *                         not describe), its ChainID's (config.md): it fits there only
+ *                         ... or either and ".keep-UID-GID": a copy with other owners (images/owners.h)
  *     stacks/HEX          the keys of an image's layers, base first, a line each; HEX is its configuration's digest's
  *     names/NAME          an image's name ("/" written "+") or, for an image without one, its manifest's digest:
  *                         JSON, struct store_image

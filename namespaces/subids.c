@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -101,4 +102,40 @@ int subids_become_root(struct arena *a, struct error *err)
     if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
         return error_set(err, errno, "become root of the user namespace");
     return 0;
+}
+
+/* #syscalls: fork pipe2 wait4 */
+int subids_run_as_root(struct arena *a, int (*action)(void *argument, struct error *err), void *argument,
+                       struct error *err)
+{
+    struct error failure = {0};
+    int status[2];
+
+    if (geteuid() == 0)
+        return action(argument, err);
+    if (pipe2(status, O_CLOEXEC) < 0)
+        return error_set(err, errno, "pipe");
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (subids_become_root(a, &failure) < 0 || action(argument, &failure) < 0)
+            (void)!write(status[1], &failure, sizeof(failure));
+        _exit(0);
+    }
+    close(status[1]);
+    if (pid < 0) {
+        close(status[0]);
+        return error_set(err, errno, "fork");
+    }
+    ssize_t n = read(status[0], &failure, sizeof(failure));
+    int ended;
+    close(status[0]);
+    while (waitpid(pid, &ended, 0) < 0 && errno == EINTR)
+        ;
+    if (n == 0 && WIFEXITED(ended))
+        return 0;
+    if (n == (ssize_t)sizeof(failure) && err)
+        *err = failure;
+    return n == (ssize_t)sizeof(failure)
+               ? -1
+               : error_set(err, 0, "who did it as root of a user namespace was killed");
 }

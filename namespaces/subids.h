@@ -17,3 +17,7 @@ int subids_find(struct arena *a, struct id_maps *uids, struct id_maps *gids, str
 
 /** Become root of a user namespace with these ids. Before any thread is started. */
 int subids_become_root(struct arena *a, struct error *err);
+
+/** The same for one action, in a child, because nobody comes back from a user namespace. Who is root already does it himself. */
+int subids_run_as_root(struct arena *a, int (*action)(void *argument, struct error *err), void *argument,
+                       struct error *err);

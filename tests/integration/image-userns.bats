@@ -183,3 +183,55 @@ owner()
     says "/b: Read-only file system"
     says lo
 }
+
+@test "without root --userns=keep-id: the user is himself inside, the image's files are root's; layers are copied once" {
+    need_unprivileged_user
+    local own tree
+    own=$(id -u "$UNPRIVILEGED")
+    mkdir "$DIR/user"
+    cp -a "$(rootfs_template)" "$DIR/rootfs"
+    mkdir "$DIR/rootfs/d"
+    echo x >"$DIR/rootfs/d/file"
+    ln "$DIR/rootfs/d/file" "$DIR/rootfs/d/link"
+    chown 5:6 "$DIR/rootfs/d/file"
+    cp /bin/busybox "$DIR/rootfs/d/grep"
+    setcap cap_kill+ep "$DIR/rootfs/d/grep"
+    tar -C "$DIR/rootfs" --xattrs --xattrs-include='*' -cf "$DIR/user/box.tar" .
+    mkdir "$DIR/user/host"
+    chown -R "$UNPRIVILEGED:" "$DIR/user"
+    user()
+    {
+        as_user HULL_STORE="$DIR/user/store" XDG_RUNTIME_DIR="$DIR/user" timeout 60 "$HULL" "$@" </dev/null
+    }
+    user import --quiet "$DIR/user/box.tar" box
+    run user run --name kept --userns keep-id -v "$DIR/user/host:/host" -v data:/d2 --image box sh -c 'id -u; stat -c %u:%g / /bin/sh /d/file /host /d2
+        stat -c %h /d/file; touch /host/mine; touch /root/x; grep CapEff /proc/self/status | cut -f2'
+    exits 0
+    [ "${lines[0]}" = "$own" ]
+    says $'0:0\n0:0\n5:6\n'"$own:"
+    says "/root/x: Permission denied"
+    [ "$(stat -c %u "$DIR/user/host/mine")" = "$own" ]
+    [ "$(find "$DIR/user/store/layers" -mindepth 1 -maxdepth 1 -name "*.keep-$own-*" | wc -l)" = 1 ]
+    run user run --rm --userns keep-id -u 0 --image box sh -c 'id -u; touch /root/x; chown 7:8 /root/x; stat -c %u:%g /root/x /root; /d/grep CapPrm /proc/self/status | wc -l'
+    exits 0
+    output_is $'0\n7:8\n0:0\n1'
+    run user run --rm --userns keep-id:uid=5,gid=6 --image box sh -c 'id -u; id -g; echo y >/d/file; cat /d/link; /d/grep CapEff /proc/self/status | cut -f2'
+    exits 0
+    output_is $'5\n6\nx\n0000000000000020'
+    run user start --attach kept
+    exits 0
+    user run --name source --userns keep-id -u 0 --image box sh -c 'echo new >/new; chown 7:8 /new; echo u >/u; chown 5:5 /u'
+    user diff --quiet source made
+    run user run --rm --image made stat -c %u:%g /new /u /d/file
+    output_is $'7:8\n5:5\n5:6'
+    run user run --rm --userns keep-id:uid=99999999 --image box true
+    exits 125
+    says "is beyond the ids"
+    run user run --rm --userns auto --image box true
+    exits 125
+    says "only root may show them"
+    user rm --all
+    user volume rm data
+    user prune --all >/dev/null
+    [ -z "$(ls -A "$DIR/user/store/layers")" ]
+}
