@@ -203,10 +203,11 @@ static bool is_within_one(const struct runtime *rt, const struct copy *c)
            (container_load(rt, c->from.container, &live, &no) < 0 || !live.pid);
 }
 
-static int copy_within_one(const struct runtime *rt, struct copy *c, struct error *err)
+static int copy_within_one(const struct runtime *rt, const struct copy *c, struct error *err)
 {
     struct error failure = {0};
     struct container_root root;
+    struct copy within = *c;
     pid_t pid = fork();
     int status = -1;
 
@@ -215,8 +216,8 @@ static int copy_within_one(const struct runtime *rt, struct copy *c, struct erro
     if (pid > 0)
         return wait_for(pid);
     if (container_root_open(rt, c->from.container, c->from.path, &root, &failure) == 0) {
-        c->root = &root;
-        status = copy(rt, c, &failure);
+        within.root = &root;
+        status = copy(rt, &within, &failure);
     }
     if (status < 0)
         dprintf(STDERR_FILENO, "hull: %s\n", failure.message);
