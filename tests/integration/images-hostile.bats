@@ -93,11 +93,10 @@ only()
     make_layout
     mkdir -p "$DIR/merged" "$DIR/lower" "$DIR/upper" "$DIR/work"
     mount -t overlay -o "lowerdir=$DIR/lower,upperdir=$DIR/upper,workdir=$DIR/work" none "$DIR/merged"
-    HULL_STORE=$DIR/merged/store
-    run hull load -q -i "$LAYOUT" </dev/null
+    HULL_STORE=$DIR/merged/store run hull load -q -i "$LAYOUT" </dev/null
     exits 1
     says "on overlayfs, which cannot hold layers"
-    store_is_empty
+    HULL_STORE=$DIR/merged/store store_is_empty
 }
 
 @test "a damaged store: told, and mended by the next pull" {
