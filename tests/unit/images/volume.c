@@ -10,7 +10,9 @@
 #include "base/copy_tree.h"
 #include "base/file.h"
 #include "images/idmaps.h"
+#include "images/owners.h"
 #include "images/volume.h"
+#include "namespaces/namespaces.h"
 
 static struct arena a;
 static struct store s;
@@ -235,4 +237,30 @@ Test(volume, copies_keep_links_modes_and_times)
     close(from);
     close(to);
     close(dir);
+}
+
+/* --- a user who keeps his id ---------------------------------------------------------------------------------------- */
+
+Test(volume, ids_that_are_kept_fit_the_ranges)
+{
+    struct id_map v[] = {{0, 1000, 1}, {1, 100000, 600}, {601, 200000, 1000}};
+    const struct id_maps all = {v, 3};
+    static const uint32_t own[] = {0, 1, 599, 600, 601, 1000, 1600};
+
+    for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+        const struct owners o = {own[i], own[i]};
+        const struct copy_owners back = owners_undo(&o);
+        struct id_maps out;
+
+        cr_assert_eq(owners_maps(&a, "user", &all, own[i], &out, &err), 0, "%s", err.message);
+        for (uint32_t disk = 0; disk <= 1600; disk++) {
+            uint32_t unpacked, container, inside = back.uid(back.argument, disk);
+
+            cr_assert(idmap_to_host(&all, disk, &unpacked));
+            cr_assert(idmap_to_host(&out, inside, &container), "%u of %u", inside, own[i]);
+            cr_assert_eq(unpacked, container, "%u is %u inside", disk, inside);
+        }
+    }
+    struct id_maps out;
+    cr_expect_eq(owners_maps(&a, "user", &all, 1601, &out, &err), -1);
 }
