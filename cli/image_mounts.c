@@ -55,7 +55,9 @@ int image_run_check_destination(const char *what, const char *text, const char *
                                 struct error *err)
 {
     if (destination && destination[0] == '/' && !path_has_dotdot(destination))
-        return 0;
+        return destination[strspn(destination, "/.")]
+                   ? 0
+                   : error_set(err, 0, "%s %s: the container's root is its image", what, text);
     return error_set(err, 0, "%s %s: the path in the container must be absolute, without \"..\"", what, text);
 }
 

@@ -15,6 +15,8 @@
 #include "images/store_private.h"
 #include "namespaces/namespaces.h"
 
+enum { VOLUMES_MAX = 1000 };
+
 static bool is_mounted(const struct bundle *b, const char *destination)
 {
     for (size_t i = 0; i < b->n_mounts; i++)
@@ -106,11 +108,15 @@ int image_volumes_from(const struct runtime *rt, const struct string_list *words
 static int add_own(const struct found_image *image, struct bundle *b, struct image_mounts *mounts,
                    struct error *err)
 {
+    if (image->config.n_volumes > VOLUMES_MAX)
+        return error_set(err, 0, "the image asks for %zu volumes, more than %d", image->config.n_volumes,
+                         VOLUMES_MAX);
     for (size_t i = 0; i < image->config.n_volumes; i++) {
         const char *name = image->config.volumes[i].name;
 
-        if (name[0] != '/')
-            return error_set(err, 0, "the image's volume \"%.64s\" is no absolute path", name);
+        if (image_run_check_destination("the image's volume", arena_strndup(b->arena, name, 64), name, err) <
+            0)
+            return -1;
         if (is_mounted(b, name))
             continue;
         struct image_mount *m = image_mounts_add(b, mounts, IMAGE_MOUNT_VOLUME, name);

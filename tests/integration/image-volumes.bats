@@ -152,6 +152,21 @@ user_setup()
     output_is named
 }
 
+@test "an image that asks for volumes that cannot be is refused, and leaves nothing" {
+    local volumes
+    for volumes in '{"/": {}}' '{"/./": {}}' '{"relative": {}}' '{"/a/../../etc": {}}' "{\"/proc/self\": {}}" \
+        "$(seq 1 1001 | jq -Rn '[inputs | {key: "/v\(.)", value: {}}] | from_entries')"; do
+        put_image hostile "{\"Volumes\": $volumes, \"Env\": [\"PATH=/bin\"]}"
+        run hull run --rm --image hostile true </dev/null
+        exits 125
+    done
+    run_image --rm -v "$DIR:/" true
+    exits 125
+    says "the container's root is its image"
+    [ -z "$(containers_left)" ]
+    [ -z "$(hull volume ls -q)" ]
+}
+
 @test "a volume in use is not removed; --force removes its containers" {
     hull run -d --name user -v data:/data --image box sleep 100 </dev/null
     run hull volume rm data
