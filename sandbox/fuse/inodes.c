@@ -176,7 +176,7 @@ static void tell_of_many(struct fuse_server *s)
     /* Not to be had is only a counter at its end, which is readable as well. */
     (void)eventfd_write(s->options.many_fd, s->told ? FUSE_SERVER_MANY_MORE : 1);
     s->told = true;
-    s->tell_at = s->nodes.n + s->options.many_nodes / 16;
+    s->tell_at = s->nodes.n + s->nodes.n / 8; /* those in use stay, however often it is asked */
 }
 
 static void reset_many(struct fuse_server *s)

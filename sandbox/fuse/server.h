@@ -32,7 +32,7 @@ struct fuse_export {
     enum fuse_cache cache;
     uint32_t max_descriptors; /* 0: what RLIMIT_NOFILE allows, less a reserve */
     /* A client that knows more files than this (0: any number) should forget some, as each keeps memory of the host's:
-     * then many_fd, an eventfd, gets 1, and FUSE_SERVER_MANY_MORE whenever they have become still more by a sixteenth. */
+     * then many_fd, an eventfd, gets 1, and FUSE_SERVER_MANY_MORE whenever they have become still more by an eighth. */
     uint32_t many_nodes;
     int many_fd;
 };
