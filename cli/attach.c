@@ -222,5 +222,6 @@ const struct command attach_command = {
     .options_size = sizeof(struct attach_options),
     .min_arguments = 1,
     .max_arguments = 1,
+    .failure_status = EXIT_LIKE_PODMAN,
     .run = attach,
 };

@@ -10,6 +10,10 @@
 
 enum { ARGUMENTS_ANY = -1 };
 
+enum {
+    EXIT_LIKE_PODMAN = 125 /* hull's own failure, where another status is the container's: also of usage */
+};
+
 enum format { FORMAT_TABLE, FORMAT_JSON }; /* --format table|json */
 
 struct command {
@@ -22,6 +26,7 @@ struct command {
     int min_arguments, max_arguments;
     enum options_order order;
     bool creates;       /* makes a container, or its config.json: isolation is asked for */
+    bool of_container;  /* the first argument is one that runs: the first digits of its id will do */
     int failure_status; /* exit status of a failure that does not bring its own; 0: 1 */
 
     /** Returns the exit status (>= 0), or -1 with @err. */
@@ -37,7 +42,7 @@ extern const struct command attach_command, check_command, cp_command, create_co
 /** Write all of @text to standard output; a failure (a full disk, a closed pipe) is the command's failure. */
 int print_text(const char *text, size_t length, struct error *err);
 
-/** An error of the one who typed: adds where help is (@command NULL: the global one), and exits with 1
+/** An error of the one who typed: adds where help is (@command NULL: the global one), and exits with 1, or as podman does,
  * whatever the command's own status is. */
 int usage_error(const struct command *command, struct error *err);
 

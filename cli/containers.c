@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -14,7 +15,14 @@
 #include "cli/keeper.h"
 #include "cli/table.h"
 
-enum { STOP_SECONDS = 10, STOP_SECONDS_MAX = 86400, KILL_WAIT_MS = 10000, COMMAND_WIDTH = 30, ID_WIDTH = 12 };
+enum {
+    STOP_SECONDS = 10,
+    STOP_SECONDS_MAX = 86400,
+    KILL_WAIT_MS = 10000,
+    COMMAND_WIDTH = 30,
+    EXIT_IS_RUNNING = 2,
+    ID_WIDTH = 12
+};
 
 /* As podman does when it is done. */
 static int print_name(const struct runtime *rt, const char *id, struct error *err)
@@ -24,10 +32,27 @@ static int print_name(const struct runtime *rt, const char *id, struct error *er
     return print_text(line, strlen(line), err);
 }
 
+/* Containers are named, or all are meant. */
+static int check_ids(const struct runtime *rt, const struct command *command, bool all,
+                     struct string_list *ids, struct error *err)
+{
+    struct store s;
+
+    if (all == (ids->n > 0)) {
+        error_set(err, 0, "%s: give containers, or --all", command->name);
+        return usage_error(command, err);
+    }
+    return all && (store_open(rt->arena, rt->store, rt->rootless, &s, err) < 0 ||
+                   snapshot_ids(&s, ids, err) < 0)
+               ? -1
+               : 0;
+}
+
 /* --- stop ---------------------------------------------------------------------------------------------------------- */
 
 struct stop_options {
     const char *time, *signal;
+    bool all, ignore;
 };
 
 static const struct option_row stop_rows[] = {
@@ -35,10 +60,14 @@ static const struct option_row stop_rows[] = {
      "kill it when it has not ended by then (default: 10)"},
     {"signal", 's', "SIGNAL", offsetof(struct stop_options, signal), option_string,
      "ask it by this signal (default: the image's, or TERM)"},
+    {"all", 'a', NULL, offsetof(struct stop_options, all), option_flag, "all that run"},
+    {"ignore", 'i', NULL, offsetof(struct stop_options, ignore), option_flag,
+     "one that does not exist is no error"},
     {0},
 };
 
 struct stop {
+    bool ignore;
     uint64_t seconds;
     int signal; /* 0: the image's */
 };
@@ -77,7 +106,9 @@ static int stop_one(const struct runtime *rt, const char *id, const void *data, 
     struct snapshot_exit e;
     int number = o->signal;
 
-    if (keeper_open(rt, id, &s, &c, err) < 0 || snapshot_exit_read(&c, &e, err) < 0)
+    if (keeper_open(rt, id, &s, &c, err) < 0)
+        return o->ignore && err->code == ENOENT ? 0 : -1;
+    if (snapshot_exit_read(&c, &e, err) < 0)
         return -1;
     if (e.known || e.created)
         return print_name(rt, id, err);
@@ -97,12 +128,15 @@ static int stop(const struct runtime *rt, void *options, const struct string_lis
                 struct error *err)
 {
     const struct stop_options *words = options;
-    struct stop o = {.seconds = STOP_SECONDS};
+    struct stop o = {.seconds = STOP_SECONDS, .ignore = words->ignore};
+    struct string_list ids = *arguments;
 
+    if (check_ids(rt, &stop_command, words->all, &ids, err) < 0)
+        return -1;
     if ((words->time && number_parse_u64(words->time, "--time", 0, STOP_SECONDS_MAX, &o.seconds, err) < 0) ||
         (words->signal && signal_parse(words->signal, &o.signal, err) < 0))
         return -1;
-    return for_each_container(rt, arguments, stop_one, &o, err);
+    return for_each_container(rt, &ids, stop_one, &o, err);
 }
 
 const struct command stop_command = {
@@ -112,12 +146,28 @@ const struct command stop_command = {
     .details = "Asks by the image's stop signal, and kills what has not ended in time.\n",
     .options = stop_rows,
     .options_size = sizeof(struct stop_options),
-    .min_arguments = 1,
     .max_arguments = ARGUMENTS_ANY,
+    .failure_status = EXIT_LIKE_PODMAN,
     .run = stop,
 };
 
 /* --- wait ---------------------------------------------------------------------------------------------------------- */
+
+struct wait_options {
+    const char *interval;
+    bool ignore;
+    int condition;
+};
+
+static const struct option_row wait_rows[] = {
+    {"ignore", 0, NULL, offsetof(struct wait_options, ignore), option_flag,
+     "one that does not exist has the status -1"},
+    {"interval", 'i', "TIME", offsetof(struct wait_options, interval), option_string,
+     "ignored, for podman's sake: it is not asked again and again"},
+    {"condition", 0, "stopped|exited", offsetof(struct wait_options, condition), option_choice,
+     "what is waited for: the same"},
+    {0},
+};
 
 static int wait_one(const struct runtime *rt, const char *id, const void *data, struct error *err)
 {
@@ -126,8 +176,10 @@ static int wait_one(const struct runtime *rt, const char *id, const void *data, 
     struct snapshot_exit e;
     const char *text;
 
-    (void)data;
-    if (keeper_open(rt, id, &s, &c, err) < 0 || keeper_wait(&c, -1, &e, err) < 0)
+    const struct wait_options *o = data;
+    if (keeper_open(rt, id, &s, &c, err) < 0)
+        return o->ignore && err->code == ENOENT ? print_text("-1\n", 3, err) : -1;
+    if (keeper_wait(&c, -1, &e, err) < 0)
         return -1;
     if (!e.known && !e.created)
         return error_set(err, 0, "how container %s ended is unknown: who looked after it was killed", c.id);
@@ -138,23 +190,26 @@ static int wait_one(const struct runtime *rt, const char *id, const void *data, 
 static int wait_for(const struct runtime *rt, void *options, const struct string_list *arguments,
                     struct error *err)
 {
-    (void)options;
-    return for_each_container(rt, arguments, wait_one, NULL, err);
+    return for_each_container(rt, arguments, wait_one, options, err);
 }
 
 const struct command wait_command = {
     .name = "wait",
     .arguments = "CONTAINER...",
     .summary = "wait until containers that were run from an image have ended, print their exit status",
+    .options = wait_rows,
+    .options_size = sizeof(struct wait_options),
     .min_arguments = 1,
     .max_arguments = ARGUMENTS_ANY,
+    .failure_status = EXIT_LIKE_PODMAN,
     .run = wait_for,
 };
 
 /* --- rm ------------------------------------------------------------------------------------------------------------ */
 
 struct rm_options {
-    bool force, all, volumes;
+    bool force, all, volumes, ignore;
+    const char *time;
 };
 
 static const struct option_row rm_rows[] = {
@@ -164,6 +219,10 @@ static const struct option_row rm_rows[] = {
      "all that have ended (with --force: all)"},
     {"volumes", 'v', NULL, offsetof(struct rm_options, volumes), option_flag,
      "and their anonymous volumes, as --rm does"},
+    {"ignore", 'i', NULL, offsetof(struct rm_options, ignore), option_flag,
+     "one that does not exist is no error"},
+    {"time", 't', "SECONDS", offsetof(struct rm_options, time), option_string,
+     "ignored, for podman's sake: --force does not ask"},
     {0},
 };
 
@@ -183,17 +242,17 @@ static int rm_one(const struct runtime *rt, const char *id, const void *data, st
     struct snapshot_exit e;
 
     if (keeper_open(rt, id, &s, &c, err) < 0) {
-        if (!o->force || err->code != ENOENT)
-            return -1;
-        error_clear(err);
-        return 0;
+        err->exit_code = EXIT_FAILURE;
+        return (o->force || o->ignore) && err->code == ENOENT ? 0 : -1;
     }
     int rc = snapshot_exit_read(&c, &e, err);
     bool runs = e.alive && !e.known && !e.created;
     if (rc == 0 && runs && o->all && !o->force)
         return 0;
-    if (rc == 0 && runs && !o->force)
+    if (rc == 0 && runs && !o->force) {
         rc = error_set(err, 0, "container %s is running: stop it first, or use --force", c.id);
+        err->exit_code = EXIT_IS_RUNNING;
+    }
     if (rc == 0)
         rc = keeper_remove(rt, &s, &c, o->volumes || was_to_go(rt, &c), err);
     snapshot_close(&c);
@@ -205,14 +264,9 @@ static int rm(const struct runtime *rt, void *options, const struct string_list 
 {
     const struct rm_options *o = options;
     struct string_list ids = *arguments;
-    struct store s;
 
-    if (o->all == (arguments->n > 0))
-        return error_set(err, 0, "rm: give containers, or --all");
-    if (o->all &&
-        (store_open(rt->arena, rt->store, rt->rootless, &s, err) < 0 || snapshot_ids(&s, &ids, err) < 0))
-        return -1;
-    return for_each_container(rt, &ids, rm_one, o, err);
+    return check_ids(rt, &rm_command, o->all, &ids, err) < 0 ? -1
+                                                             : for_each_container(rt, &ids, rm_one, o, err);
 }
 
 const struct command rm_command = {
@@ -222,6 +276,7 @@ const struct command rm_command = {
     .options = rm_rows,
     .options_size = sizeof(struct rm_options),
     .max_arguments = ARGUMENTS_ANY,
+    .failure_status = EXIT_LIKE_PODMAN,
     .run = rm,
 };
 
@@ -317,7 +372,7 @@ static void print_lines(struct buffer *b, const struct line *lines, size_t n, en
     text_table_add(&t, (const char *[]){"ID", "IMAGE", "COMMAND", "CREATED", "STATUS"});
     for (size_t i = 0; i < n; i++) {
         const struct line *l = &lines[i];
-        bool random = strlen(l->id) == DIGEST_HEX && strspn(l->id, "0123456789abcdef") == DIGEST_HEX;
+        bool random = keeper_id_is_random(l->id);
 
         text_table_add(&t,
                        (const char *[]){random ? arena_strndup(b->arena, l->id, ID_WIDTH) : l->id,

@@ -166,5 +166,6 @@ const struct command events_command = {
     .options_size = sizeof(struct events_options),
     .min_arguments = 1,
     .max_arguments = 1,
+    .of_container = true,
     .run = events,
 };

@@ -122,5 +122,6 @@ const struct command exec_command = {
     .max_arguments = ARGUMENTS_ANY,
     .order = OPTIONS_FIRST,
     .failure_status = 255,
+    .of_container = true,
     .run = exec,
 };

@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "cli/image_root.h"
 
-enum { EXIT_OWN_FAILURE = 125, EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, LOCK_TIMEOUT_MS = 10000 };
+enum { EXIT_CANNOT_RUN = 126, EXIT_NOT_FOUND = 127, LOCK_TIMEOUT_MS = 10000 };
 
 int image_start_exit_code(const char *message)
 {
@@ -33,7 +33,7 @@ int image_start_exit_code(const char *message)
     for (size_t i = 0; exec && i < ARRAY_SIZE(codes); i++)
         if (strstr(exec, codes[i].words))
             return codes[i].code;
-    return EXIT_OWN_FAILURE;
+    return EXIT_LIKE_PODMAN;
 }
 
 /* Without -i standard input is empty. */
@@ -120,10 +120,10 @@ int image_start(const struct runtime *rt, const struct image_start *s, int *stat
 
 /* --- again --------------------------------------------------------------------------------------------------------- */
 
-/* 1: it runs already; 0: it does not, and whatever its last life left is gone. The lock is held then. */
+/* 1: it runs already, or did meanwhile; 0: it does not, and whatever its last life left is gone. The lock is held then. */
 static int take(const struct runtime *rt, struct snapshot *c, struct error *err)
 {
-    struct snapshot_exit e;
+    struct snapshot_exit e, now;
     struct container live;
     struct error gone = {0};
 
@@ -131,8 +131,10 @@ static int take(const struct runtime *rt, struct snapshot *c, struct error *err)
         return -1;
     if (e.alive && !e.known && !e.created)
         return 1;
-    if (snapshot_lock(c, LOCK_TIMEOUT_MS, err) < 0)
+    if (snapshot_lock(c, LOCK_TIMEOUT_MS, err) < 0 || snapshot_exit_of_locked(c, &now, err) < 0)
         return -1;
+    if (now.created != e.created || now.known != e.known || now.finished != e.finished)
+        return 1; /* somebody else started it, and it has ended */
     if (container_load(rt, c->id, &live, &gone) < 0)
         return 0;
     if (live.status != CONTAINER_STOPPED)
@@ -183,6 +185,6 @@ int image_start_again(const struct runtime *rt, const char *id, bool attach, boo
     snapshot_close(&c);
     store_close(&store);
     if (rc < 0 && !err->exit_code)
-        err->exit_code = EXIT_OWN_FAILURE;
+        err->exit_code = EXIT_LIKE_PODMAN;
     return rc < 0 ? -1 : 0;
 }

@@ -114,6 +114,11 @@ int keeper_record_read(struct arena *a, const struct snapshot *c, struct keeper_
 
 /* --- finding and waiting ------------------------------------------------------------------------------------------- */
 
+bool keeper_id_is_random(const char *id)
+{
+    return strlen(id) == DIGEST_HEX && strspn(id, "0123456789abcdef") == DIGEST_HEX;
+}
+
 static int complete_id(struct store *s, const char *name, const char **id, struct error *err)
 {
     struct string_list ids;
@@ -122,13 +127,36 @@ static int complete_id(struct store *s, const char *name, const char **id, struc
     if (snapshot_ids(s, &ids, err) < 0)
         return -1;
     for (size_t i = 0; i < ids.n; i++) {
-        if (strncmp(ids.v[i], name, strlen(name)) != 0)
+        if (!keeper_id_is_random(ids.v[i]) || strncmp(ids.v[i], name, strlen(name)) != 0)
             continue;
         if (*id)
             return error_set(err, 0, "container %s: more than one begins so: %s, %s", name, *id, ids.v[i]);
         *id = ids.v[i];
     }
-    return *id ? 0 : error_set(err, ENOENT, "container %s", name);
+    if (*id)
+        return 0;
+    error_set(err, 0,
+              "there is no container of the name or id \"%s\" (`hull list --all` shows those that are)",
+              name);
+    err->code = ENOENT;
+    return -1;
+}
+
+const char *keeper_full_id(const struct runtime *rt, const char *name)
+{
+    size_t n = strlen(name);
+    struct container live;
+    struct error no = {0};
+    struct store s;
+    const char *id = NULL;
+
+    if (n >= DIGEST_HEX || strspn(name, "0123456789abcdef") != n || container_load(rt, name, &live, &no) == 0)
+        return name;
+    if (store_open(rt->arena, rt->store, rt->rootless, &s, &no) == 0) {
+        complete_id(&s, name, &id, &no);
+        store_close(&s);
+    }
+    return id ? id : name;
 }
 
 int keeper_open(const struct runtime *rt, const char *name, struct store *s, struct snapshot *c,

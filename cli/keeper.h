@@ -31,7 +31,13 @@ int keeper_record_write(struct arena *a, const struct snapshot *c, const struct 
 int keeper_record_read(struct arena *a, const struct snapshot *c, struct keeper_record *out,
                        struct error *err);
 
-/** Open the store, and in it the container whose name, or only id that begins so, is @name. */
+/** Chosen by hull: 64 digits, of which people may say the first ones. */
+bool keeper_id_is_random(const char *id);
+
+/** @name, or the id of a container that has not this name, but begins so. */
+const char *keeper_full_id(const struct runtime *rt, const char *name);
+
+/** Open the store, and in it the container whose name, or only id that begins so, is @name. ENOENT in err->code: none. */
 int keeper_open(const struct runtime *rt, const char *name, struct store *s, struct snapshot *c,
                 struct error *err);
 

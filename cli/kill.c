@@ -53,5 +53,6 @@ const struct command kill_command = {
     .options_size = sizeof(struct kill_options),
     .min_arguments = 1,
     .max_arguments = 2,
+    .of_container = true,
     .run = kill_containers,
 };

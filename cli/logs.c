@@ -18,7 +18,7 @@
 enum { POLL_MS = 50, STAMP = sizeof("2026-11-21T17:30:00.123456789Z") - 1 };
 
 struct logs_options {
-    const char *tail, *since;
+    const char *tail, *since, *until;
     bool follow, timestamps;
 };
 
@@ -29,6 +29,7 @@ static const struct option_row rows[] = {
      "only the last N lines (default: all)"},
     {"since", 0, "TIME", offsetof(struct logs_options, since), option_string,
      "only what is younger: 10m, or a time like 2026-11-21T17:30:00 (UTC)"},
+    {"until", 0, "TIME", offsetof(struct logs_options, until), option_string, "only what is older"},
     {"timestamps", 't', NULL, offsetof(struct logs_options, timestamps), option_flag,
      "show when each line was printed"},
     {0},
@@ -37,25 +38,26 @@ static const struct option_row rows[] = {
 struct logs {
     const struct logs_options *o;
     const struct snapshot *container;
-    const char *since; /* as the log writes times: they sort as text; NULL: from the beginning */
+    const char *since, *until; /* as the log writes times: they sort as text; NULL: without end */
     struct log_files files;
     char *line;
     size_t room;
 };
 
-static int parse_since(const struct runtime *rt, const char *text, const char **since, struct error *err)
+static int parse_time(const struct runtime *rt, const char *option, const char *text, const char **since,
+                      struct error *err)
 {
     struct timespec now;
     uint64_t ns;
 
     if (strlen(text) >= 10 && text[4] == '-' && text[7] == '-') {
         if (strspn(text, "0123456789-T:.Z") != strlen(text))
-            return error_set(err, 0, "--since must be a time in UTC, like 2026-11-21T17:30:00Z, got \"%s\"",
-                             text);
+            return error_set(err, 0, "%s must be a time in UTC, like 2026-11-21T17:30:00Z, got \"%s\"",
+                             option, text);
         *since = arena_strndup(rt->arena, text, strcspn(text, "Z"));
         return 0;
     }
-    if (duration_parse(text, "--since", &ns, err) < 0)
+    if (duration_parse(text, option, &ns, err) < 0)
         return -1;
     clock_gettime(CLOCK_REALTIME, &now);
     int64_t then = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - (int64_t)ns;
@@ -83,7 +85,8 @@ static void print_line(const struct logs *l, char *line, size_t length)
 
     if (!tag || end - tag < 4 || stream - line != STAMP)
         return; /* not ours */
-    if (l->since && strncmp(line, l->since, strlen(l->since)) < 0)
+    if ((l->since && strncmp(line, l->since, strlen(l->since)) < 0) ||
+        (l->until && strncmp(line, l->until, strlen(l->until)) > 0))
         return;
     FILE *out = strncmp(stream + 1, "stderr", 6) == 0 ? stderr : stdout;
     bool goes_on = tag[1] == 'P';
@@ -169,7 +172,8 @@ static int logs(const struct runtime *rt, void *options, const struct string_lis
     struct store s;
     struct snapshot c;
 
-    if ((l.o->since && parse_since(rt, l.o->since, &l.since, err) < 0) ||
+    if ((l.o->since && parse_time(rt, "--since", l.o->since, &l.since, err) < 0) ||
+        (l.o->until && parse_time(rt, "--until", l.o->until, &l.until, err) < 0) ||
         keeper_open(rt, arguments->v[0], &s, &c, err) < 0 ||
         keeper_record_read(rt->arena, &c, &record, err) < 0)
         return -1;
@@ -193,5 +197,6 @@ const struct command logs_command = {
     .options_size = sizeof(struct logs_options),
     .min_arguments = 1,
     .max_arguments = 1,
+    .failure_status = EXIT_LIKE_PODMAN,
     .run = logs,
 };

@@ -20,6 +20,7 @@
 #include "cli/command.h"
 #include "cli/environment.h"
 #include "cli/images.h"
+#include "cli/keeper.h"
 
 /* In the order of the choices in global_rows; the first is the default. */
 enum rootless { ROOTLESS_AUTO, ROOTLESS_TRUE, ROOTLESS_FALSE };
@@ -195,6 +196,8 @@ static int run_command_line(const struct globals *g, struct arena *a, const char
     if (command_check_arguments(command, arguments.n, err) < 0 ||
         find_vm_asker(g, program, command, &rt.vm_asker, err) < 0 || make_runtime(&rt, g, err) < 0)
         return -1;
+    if (command->of_container && arguments.n)
+        arguments.v[0] = (char *)keeper_full_id(&rt, arguments.v[0]);
     status = command->run(&rt, options, &arguments, err);
     if (status < 0 && err->exit_code == 0)
         err->exit_code = command->failure_status;

@@ -21,6 +21,7 @@ const struct command pause_command = {
     .summary = "stop all processes of a container, until it is resumed",
     .min_arguments = 1,
     .max_arguments = 1,
+    .of_container = true,
     .run = pause_container,
 };
 
@@ -30,5 +31,6 @@ const struct command resume_command = {
     .summary = "let the processes of a paused container go on",
     .min_arguments = 1,
     .max_arguments = 1,
+    .of_container = true,
     .run = resume_container,
 };

@@ -180,5 +180,6 @@ const struct command ps_command = {
     .min_arguments = 1,
     .max_arguments = ARGUMENTS_ANY,
     .order = OPTIONS_FIRST,
+    .of_container = true,
     .run = ps,
 };

@@ -28,7 +28,7 @@
 #include "namespaces/namespaces.h"
 #include "namespaces/subids.h"
 
-enum { EXIT_OWN_FAILURE = 125, ID_SHORT = 12, COPIES_MISSING = 2, COPY_TRIES = 5 };
+enum { ID_SHORT = 12, COPIES_MISSING = 2, COPY_TRIES = 5 };
 
 struct image_run {
     struct runtime rt;
@@ -68,7 +68,7 @@ static int pull(struct image_run *r, struct error *err)
         if (dup2(STDERR_FILENO, STDOUT_FILENO) >= 0)
             execv(helper, argv);
         dprintf(STDERR_FILENO, "hull: execute %s: %s\n", helper, strerror(errno));
-        _exit(EXIT_OWN_FAILURE);
+        _exit(EXIT_LIKE_PODMAN);
     }
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
@@ -458,7 +458,7 @@ const struct command create_image_command = {
     .max_arguments = ARGUMENTS_ANY,
     .order = OPTIONS_FIRST,
     .creates = true,
-    .failure_status = EXIT_OWN_FAILURE,
+    .failure_status = EXIT_LIKE_PODMAN,
     .run = create_image,
 };
 
@@ -476,6 +476,6 @@ const struct command run_image_command = {
     .max_arguments = ARGUMENTS_ANY,
     .order = OPTIONS_FIRST,
     .creates = true,
-    .failure_status = EXIT_OWN_FAILURE,
+    .failure_status = EXIT_LIKE_PODMAN,
     .run = run_image,
 };

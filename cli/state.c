@@ -24,5 +24,6 @@ const struct command state_command = {
     .summary = "print the state of a container (JSON)",
     .min_arguments = 1,
     .max_arguments = 1,
+    .of_container = true,
     .run = state,
 };

@@ -150,5 +150,6 @@ const struct command update_command = {
     .options_size = sizeof(struct update_options),
     .min_arguments = 1,
     .max_arguments = 1,
+    .of_container = true,
     .run = update,
 };

@@ -1,5 +1,6 @@
 /* What every command has: help, the number of arguments, output, errors of usage. Also hull-images's commands'. */
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -18,7 +19,7 @@ int usage_error(const struct command *command, struct error *err)
 
     error_set(err, 0, "%s; see 'hull %s%s--help'", cause.message, command ? command->name : "",
               command ? " " : "");
-    err->exit_code = 1;
+    err->exit_code = command && command->failure_status == EXIT_LIKE_PODMAN ? EXIT_LIKE_PODMAN : EXIT_FAILURE;
     return -1;
 }
 

@@ -255,17 +255,12 @@ int snapshot_ids(const struct store *s, struct string_list *ids, struct error *e
 
 /* --- how it ended -------------------------------------------------------------------------------------------------- */
 
-int snapshot_exit_read(const struct snapshot *c, struct snapshot_exit *out, struct error *err)
+int snapshot_exit_of_locked(const struct snapshot *c, struct snapshot_exit *out, struct error *err)
 {
     char text[EXIT_MAX + 1], *end;
-
-    *out = (struct snapshot_exit){0};
-    if (c->exit < 0)
-        return 0; /* killed before it was made */
-    out->alive = flock(c->exit, LOCK_SH | LOCK_NB) < 0;
-    if (!out->alive)
-        flock(c->exit, LOCK_UN);
     ssize_t n = pread(c->exit, text, EXIT_MAX, 0);
+
+    *out = (struct snapshot_exit){.alive = true};
     if (n < 0)
         return error_set(err, errno, "container %s: read how it ended", c->id);
     text[n] = '\0';
@@ -273,6 +268,20 @@ int snapshot_exit_read(const struct snapshot *c, struct snapshot_exit *out, stru
     out->known = end > text && *end == ' ';
     out->finished = out->known ? strtoll(end, NULL, 10) : 0;
     out->created = strcmp(text, CREATED) == 0;
+    return 0;
+}
+
+int snapshot_exit_read(const struct snapshot *c, struct snapshot_exit *out, struct error *err)
+{
+    *out = (struct snapshot_exit){0};
+    if (c->exit < 0)
+        return 0; /* killed before it was made */
+    bool alive = flock(c->exit, LOCK_SH | LOCK_NB) < 0;
+    if (!alive)
+        flock(c->exit, LOCK_UN);
+    if (snapshot_exit_of_locked(c, out, err) < 0)
+        return -1;
+    out->alive = alive;
     return 0;
 }
 

@@ -46,6 +46,8 @@ struct snapshot_exit {
     int64_t finished; /* seconds since 1970 */
 };
 int snapshot_exit_read(const struct snapshot *c, struct snapshot_exit *out, struct error *err);
+/** The same for who has the lock, which the other one would lose. */
+int snapshot_exit_of_locked(const struct snapshot *c, struct snapshot_exit *out, struct error *err);
 /** Write it down; the lock stays. */
 int snapshot_exit_write(const struct snapshot *c, int status, struct error *err);
 /** It is made, and does not run yet. */

@@ -81,8 +81,8 @@ PYTHON
     run hull rm "$id"
     exits 0
     run hull logs "$id"
-    exits 1
-    says "container $id: No such file"
+    exits 125
+    says "there is no container of the name or id"
 }
 
 @test "the monitor is one process below 1 MB" {
@@ -132,10 +132,14 @@ PYTHON
     [ "${#lines[@]}" = 6 ]
     run hull logs --since 2999-01-01T00:00:00Z lines
     output_is ""
+    run hull logs --until 1h lines
+    output_is ""
+    run hull logs --until 2999-01-01T00:00:00Z lines
+    [ "${#lines[@]}" = 6 ]
     run hull logs --since yesterday lines
-    exits 1
+    exits 125
     run hull logs --tail x lines
-    exits 1
+    exits 125
 }
 
 @test "much output is complete, and long lines are put together again" {
@@ -163,8 +167,42 @@ PYTHON
     run hull stop deaf
     exits 0
     run hull stop nobody
+    exits 125
+    says "no container of the name or id \"nobody\""
+}
+
+@test "the first digits of an id will do, those of a name will not; podman's small options" {
+    hull run --detach --image box sleep 100 </dev/null >"$DIR/id"
+    local id
+    id=$(cat "$DIR/id")
+    detach named sleep 100
+    run hull exec "${id:0:6}" echo inside
+    output_is inside
+    run hull state "${id:0:12}"
+    exits 0
+    hull kill "${id:0:12}" KILL
+    run hull wait --interval 1s --condition exited --ignore "${id:0:12}" nobody
+    output_is $'137\n-1'
+    run hull rm name
     exits 1
-    says "container nobody: No such file"
+    says "no container of the name or id"
+    run hull exec name true
+    exits 255
+    run hull stop --ignore nobody
+    exits 0
+    run hull rm --ignore nobody
+    exits 0
+    run hull stop --all --time 0
+    exits 0
+    says named
+    run hull rm --all --time 0
+    exits 0
+    [ -z "$(containers_left)" ]
+    run hull stop
+    exits 125
+    says "see 'hull stop --help'"
+    run_image --no-such-option true
+    exits 125
 }
 
 @test "rm refuses what runs; --force and --all" {
@@ -172,7 +210,7 @@ PYTHON
     detach ended true
     hull wait ended
     run hull rm runs
-    exits 1
+    exits 2
     says "is running: stop it first"
     run hull rm --all
     exits 0
@@ -182,7 +220,7 @@ PYTHON
     [ -z "$(containers_left)" ]
     [ -z "$(ls -A "$STATE")" ]
     run hull rm
-    exits 1
+    exits 125
 }
 
 @test "attach: input to a container without a terminal, its output and status" {
@@ -191,7 +229,7 @@ PYTHON
     exits 6
     output_is "got hello"
     run hull attach cat
-    exits 1
+    exits 125
     says "is not running detached"
 }
 
@@ -244,7 +282,7 @@ PYTHON
     sleep 0.1
     [ "$(status_of orphan)" = running ]
     run hull wait orphan
-    exits 1
+    exits 125
     says "is unknown: who looked after it was killed"
     run hull rm --force orphan
     exits 0
@@ -277,6 +315,6 @@ PYTHON
     rm "$DIR/store/containers/evil/log"
     ln -s /etc/hostname "$DIR/store/containers/evil/log"
     run hull logs evil
-    exits 1
+    exits 125
     says "Too many levels of symbolic links"
 }

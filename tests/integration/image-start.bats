@@ -43,7 +43,7 @@ status_in_list()
     exits 0
     output_is ""
     run hull attach "$id"
-    exits 1
+    exits 125
     run hull rm "${id:0:12}"
     output_is "${id:0:12}"
     [ -z "$(containers_left)" ]
@@ -222,7 +222,7 @@ status_in_list()
     detach quiet --log-driver none echo lost
     hull wait quiet
     run hull logs quiet
-    exits 1
+    exits 125
     says "--log-driver none"
     [ ! -e "$DIR/store/containers/quiet/log" ]
     detach usual --log-driver json-file echo kept
