@@ -112,7 +112,7 @@ static int copy_range(int from, int to, off_t at, off_t end)
 }
 
 /* Shared where the file system can; else holes stay holes. #syscalls: ioctl sendfile ftruncate lseek */
-static int copy_content(int from, int to, off_t size)
+int copy_content(int from, int to, off_t size)
 {
     off_t at = 0, end;
 

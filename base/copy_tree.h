@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -22,6 +23,9 @@ struct copy_owners {
 
 /** The same, with these; capabilities of a program hold where its new owner is root. */
 int copy_tree_as(int from, int to, const struct copy_owners *owners, struct error *err);
+
+/** The first @size bytes of a file into an empty one, on another file system too; holes stay holes. -1 with errno. */
+int copy_content(int from, int to, off_t size);
 
 /** Owner, mode and times, as @st says, for @to. -1 with errno. */
 int copy_metadata(int to, const struct stat *st);

@@ -1,6 +1,6 @@
 /*
- * mounts/HEX of the store: `root` is where an overlay of the image's layers is mounted; `empty`, a lowest layer, as overlayfs
- * wants two when nothing is written; `uses`, what a sweep must leave (store.h). All is made under the store's lock, so
+ * mounts/HEX of the store: `root` is where an overlay of the image's layers is mounted; `top`, an empty layer over the others with
+ * the owner, mode and time that the image's root has; `uses`, what a sweep must leave (store.h). All is made under the store's lock, so
  * that a sweep never sees a directory that is about to be mounted on.
  */
 #include "images/mount.h"
@@ -15,6 +15,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/syscalls.h"
+#include "images/snapshot.h"
 #include "images/store_private.h"
 
 #ifndef MOVE_MOUNT_F_EMPTY_PATH
@@ -56,22 +57,20 @@ static int write_uses(const struct store *s, int dir, const struct found_image *
 static int set_layers(int fs, const struct store *s, const char *directory, const struct found_image *image)
 {
     struct buffer all = {.arena = s->arena};
-    const char *empty = arena_printf(s->arena, "%s/empty", directory);
-    bool one_by_one = true;
+    const char *top = arena_printf(s->arena, "%s/top", directory);
+    bool one_by_one = fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", top, 0) == 0;
 
+    if (!one_by_one && errno != EINVAL)
+        return -1;
+    buffer_puts(&all, top);
     for (size_t i = image->layers.n; i-- > 0;) {
         const char *layer = store_layer_path(s, image->layers.v[i]);
 
-        buffer_printf(&all, "%s:", layer);
-        if (one_by_one && fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", layer, 0) < 0) {
-            if (errno != EINVAL || i + 1 < image->layers.n)
-                return -1;
-            one_by_one = false;
-        }
+        buffer_printf(&all, ":%s", layer);
+        if (one_by_one && fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", layer, 0) < 0)
+            return -1;
     }
-    buffer_puts(&all, empty);
-    return one_by_one ? fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir+", empty, 0)
-                      : fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", all.data, 0);
+    return one_by_one ? 0 : fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", all.data, 0);
 }
 
 /* #syscalls: fsopen fsconfig fsmount move_mount */
@@ -91,6 +90,14 @@ static int mount_layers(const struct store *s, const char *directory, const stru
     return 0;
 }
 
+static int make_top(const struct store *s, int dir, const struct string_list *layers)
+{
+    if (mkdirat(dir, "top", 0700) < 0 && errno != EEXIST)
+        return -1;
+    _cleanup_(fd_closep) int top = openat(dir, "top", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return top < 0 ? -1 : snapshot_set_root(s, layers, top);
+}
+
 int image_mount(struct store *s, const struct found_image *image, const char **path, struct error *err)
 {
     const char *hex = digest_hex(image->config_digest);
@@ -106,8 +113,7 @@ int image_mount(struct store *s, const struct found_image *image, const char **p
     dir = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (dir < 0)
         return error_set(err, errno, "open %s", directory);
-    if ((mkdirat(dir, "root", 0700) < 0 && errno != EEXIST) ||
-        (mkdirat(dir, "empty", 0755) < 0 && errno != EEXIST))
+    if ((mkdirat(dir, "root", 0700) < 0 && errno != EEXIST) || make_top(s, dir, &image->layers) < 0)
         return error_set(err, errno, "make directories in %s", directory);
     if (write_uses(s, dir, image, err) < 0 || mount_layers(s, directory, image, err) < 0) {
         file_remove_tree(AT_FDCWD, directory, NULL);

@@ -52,13 +52,12 @@ int snapshot_use(struct store *s, const struct snapshot *c, const struct found_i
 }
 
 /* What the topmost layer that describes the root directory says of it; 0755, root's, when none does. */
-static void root_attributes(const struct store *s, const struct string_list *layers, mode_t *mode, uid_t *uid,
-                            gid_t *gid)
+static void root_attributes(const struct store *s, const struct string_list *layers, struct stat *st)
 {
-    *mode = 0755;
-    *uid = *gid = 0;
+    *st = (struct stat){.st_mode = 0755, .st_mtim.tv_nsec = UTIME_OMIT};
     for (size_t i = layers->n; i-- > 0;) {
         const char *path = arena_printf(s->arena, STORE_LAYERS "/%s/layer.json", layers->v[i]);
+        const char *tree = arena_printf(s->arena, STORE_LAYERS "/%s/tree", layers->v[i]);
         const struct json *root;
         struct json *json;
         struct error ignored;
@@ -68,27 +67,41 @@ static void root_attributes(const struct store *s, const struct string_list *lay
         if (file_read(s->dir, path, LAYER_JSON_MAX, s->arena, &text, &length, &ignored) < 0 ||
             json_parse(s->arena, text, length, path, &json, &ignored) < 0 || !(root = json_get(json, "root")))
             continue;
-        *mode = json_get_u64(root, "mode") & 07777;
-        *uid = (uid_t)json_get_u64(root, "uid");
-        *gid = (gid_t)json_get_u64(root, "gid");
+        if (fstatat(s->dir, tree, st, AT_SYMLINK_NOFOLLOW) < 0)
+            st->st_mtim.tv_nsec = UTIME_OMIT;
+        st->st_mode = json_get_u64(root, "mode") & 07777;
+        st->st_uid = (uid_t)json_get_u64(root, "uid");
+        st->st_gid = (gid_t)json_get_u64(root, "gid");
         return;
     }
 }
 
+int snapshot_set_root(const struct store *s, const struct string_list *layers, int directory)
+{
+    struct stat st;
+
+    root_attributes(s, layers, &st);
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
+    return fchown(directory, st.st_uid, st.st_gid) < 0 || fchmod(directory, st.st_mode) < 0 ||
+                   futimens(directory, times) < 0
+               ? -1
+               : 0;
+}
+
 static int make_upper(struct store *s, int dir, const struct string_list *layers, struct error *err)
 {
-    mode_t mode;
-    uid_t uid;
-    gid_t gid;
+    struct stat st;
 
-    root_attributes(s, layers, &mode, &uid, &gid);
+    root_attributes(s, layers, &st);
     if (mkdirat(dir, "upper", 0755) < 0 || mkdirat(dir, "work", 0700) < 0 || mkdirat(dir, "root", 0700) < 0 ||
         (layers->n == 0 && mkdirat(dir, "lower", 0755) < 0))
         return error_set(err, errno, "make the container's directories");
     /* a user's containers have their root directory from himself, who is root in them */
-    if ((uid || gid) && geteuid() == 0 && fchownat(dir, "upper", uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
-        return error_set(err, errno, "give the root directory to user %u, group %u", uid, gid);
-    return fchmodat(dir, "upper", mode, 0) < 0 ? error_set(err, errno, "set the root directory's mode") : 0;
+    if ((st.st_uid || st.st_gid) && geteuid() == 0 &&
+        fchownat(dir, "upper", st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+        return error_set(err, errno, "give the root directory to user %u, group %u", st.st_uid, st.st_gid);
+    return fchmodat(dir, "upper", st.st_mode, 0) < 0 ? error_set(err, errno, "set the root directory's mode")
+                                                     : 0;
 }
 
 /* overlays/N/mount: a line for each thing that snapshot_mount says. */

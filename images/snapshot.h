@@ -26,6 +26,10 @@ struct snapshot {
 int snapshot_create(struct store *s, const char *id, const struct found_image *image, struct snapshot *out,
                     struct error *err);
 
+/** Have @directory be as the root of an image with these layers, base first: owner, mode and time as the topmost layer says
+ * that describes its root. -1 with errno. */
+int snapshot_set_root(const struct store *s, const struct string_list *layers, int directory);
+
 /** Open one that is there. ENOENT in err->code: there is none. */
 int snapshot_open(struct store *s, const char *id, struct snapshot *out, struct error *err);
 void snapshot_close(struct snapshot *c);

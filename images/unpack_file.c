@@ -4,12 +4,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/copy_tree.h"
 #include "base/path.h"
 #include "images/unpack_private.h"
 
@@ -115,27 +114,6 @@ int unpack_regular(struct unpack *u, const struct unpack_entry *e, struct error 
 
 /* --- hard links ---------------------------------------------------------------------------------------------------- */
 
-static int copy_content(int from, int to, off_t size, struct error *err)
-{
-    off_t at = 0;
-
-    if (ioctl(to, FICLONE, from) == 0)
-        return 0;
-    while (at < size) {
-        off_t data = lseek(from, at, SEEK_DATA), hole;
-        if (data < 0)
-            break; /* ENXIO: a hole to the end */
-        hole = lseek(from, data, SEEK_HOLE);
-        for (loff_t in = data, out = data; in < hole;) {
-            ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(hole - in), 0);
-            if (n <= 0)
-                return error_set(err, n ? errno : EIO, "copy it from a layer below");
-        }
-        at = hole;
-    }
-    return ftruncate(to, size) < 0 ? error_set(err, errno, "give it its size") : 0;
-}
-
 static int copy_link(int from, int parent, const char *name, struct error *err)
 {
     char target[PATH_MAX];
@@ -173,7 +151,9 @@ int unpack_copy_up(int from, const struct stat *st, int parent, const char *name
 
     if (to < 0)
         return error_set(err, errno, "copy %s from a layer below", name);
-    return copy_content(from, to, st->st_size, err) < 0 ? -1 : unpack_copy_attributes(from, st, to, err);
+    if (copy_content(from, to, st->st_size) < 0)
+        return error_set(err, errno, "copy %s from a layer below", name);
+    return unpack_copy_attributes(from, st, to, err);
 }
 
 static int open_parent_of(struct unpack *u, const char *path, const char **name)

@@ -14,6 +14,7 @@
 #include "cli/images/command.h"
 #include "images/bundle.h"
 #include "images/merge.h"
+#include "images/snapshot.h"
 #include "images/store_private.h"
 
 struct unpack_command_options {
@@ -100,6 +101,11 @@ static int fill(const struct runtime *rt, struct store *s, const struct found_im
         rc = error_set(err, errno, "open rootfs");
     if (rc == 0)
         rc = merge_layers(&trees, root, rt->rootless, err);
+    if (rc == 0)
+        /* The topmost layer, from whose root directory this one was made, may not have described it. */
+        rc = snapshot_set_root(s, &image->layers, root) < 0
+                 ? error_set(err, errno, "set the owner, mode and time of rootfs")
+                 : 0;
     if (rc == 0)
         rc = write_config(rt, image, &trees, rootless, dir, name, err);
     while (trees.n)

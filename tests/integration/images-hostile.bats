@@ -99,6 +99,32 @@ only()
     HULL_STORE=$DIR/merged/store store_is_empty
 }
 
+@test "the root directory is the topmost layer's that describes it; a bundle may be on another file system than the store" {
+    local i where
+    mkdir -p "$DIR/1/usr" "$DIR/2/opt" "$HULL_STORE"
+    mount -t tmpfs none "$HULL_STORE"
+    cp /bin/busybox "$DIR/1/usr/"
+    truncate -s 1M "$DIR/1/usr/hole"
+    chown 5:6 "$DIR/1"
+    chmod 711 "$DIR/1"
+    echo x >"$DIR/2/opt/file"
+    tar -C "$DIR/1" --numeric-owner -cf "$DIR/1.tar" .
+    tar -C "$DIR/2" --numeric-owner -cf "$DIR/2.tar" opt
+    umoci init --layout "$DIR/layout"
+    umoci new --image "$DIR/layout:root"
+    for i in 1 2; do umoci raw add-layer --image "$DIR/layout:root" "$DIR/$i.tar"; done
+    hull load -q -i "$DIR/layout" root:1 </dev/null
+    where=$(hull mount root:1)
+    [ "$(stat -c %a:%u:%g "$where")" = 711:5:6 ]
+    [ "$(ls "$where")" = $'opt\nusr' ]
+    hull umount root:1
+    run hull unpack root:1 "$DIR/bundle"
+    exits 0
+    [ "$(stat -c %a:%u:%g "$DIR/bundle/rootfs")" = 711:5:6 ]
+    cmp /bin/busybox "$DIR/bundle/rootfs/usr/busybox"
+    [ "$(stat -c %s:%b "$DIR/bundle/rootfs/usr/hole")" = 1048576:0 ]
+}
+
 @test "a damaged store: told, and mended by the next pull" {
     local file
     make_layout
