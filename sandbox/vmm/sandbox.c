@@ -113,33 +113,69 @@ static int make_vcpus(struct sandbox *s, const struct boot_entry *entry, struct 
 static int load_kernel(struct sandbox *s, struct boot_entry *entry, struct error *err)
 {
     const struct vmm_options *o = s->options;
+    unsigned n_devices = o->console ? SANDBOX_DEVICES : SANDBOX_CONSOLE; /* which are being made meanwhile */
     char command_line[BOOT_MAX_COMMAND_LINE + 1];
     struct boot boot = {.kernel = o->kernel, .initrd = o->initrd, .command_line = command_line};
 
-    if (boot_command_line(command_line, s->n_devices, o->console, NULL, err) < 0 ||
-        acpi_write(&s->memory, o->cpus, s->n_devices, o->console, &boot.rsdp, err) < 0 ||
+    if (boot_command_line(command_line, n_devices, o->console, NULL, err) < 0 ||
+        acpi_write(&s->memory, o->cpus, n_devices, o->console, &boot.rsdp, err) < 0 ||
         mptable_write(&s->memory, o->cpus, err) < 0)
         return -1;
     return boot_load(&s->memory, &boot, entry, err);
+}
+
+static int spawn(pthread_t *thread, void *(*main)(void *), void *argument, struct error *err)
+{
+    int code = pthread_create(thread, NULL, main, argument);
+
+    return code ? error_set(err, code, "make a thread") : 0;
+}
+
+/* The kernel's way into memory, by a thread of its own: KVM meanwhile waits for grace periods of the host's. */
+struct loading {
+    struct sandbox *sandbox;
+    pthread_t thread;
+    struct boot_entry entry;
+    struct error err;
+    int result;
+};
+
+static void *load(void *loading)
+{
+    struct loading *l = loading;
+
+    l->result = load_kernel(l->sandbox, &l->entry, &l->err);
+    return NULL;
+}
+
+static int make_machine(struct sandbox *s, int (*announce)(struct vsock *, void *, struct error *),
+                        void *context, struct error *err)
+{
+    if (machine_create(&s->machine, s->options->kvm, &s->memory, err) < 0 ||
+        power_attach(&s->machine, err) < 0 || loop_init(&s->io, err) < 0 || loop_init(&s->files, err) < 0 ||
+        make_fs(s, err) < 0 || make_vsock(s, announce, context, err) < 0 || make_rng(s, err) < 0)
+        return -1;
+    return s->options->console ? make_consoles(s, err) : 0;
 }
 
 int sandbox_create(struct sandbox *s, const struct vmm_options *o,
                    int (*announce)(struct vsock *v, void *context, struct error *err), void *context,
                    struct error *err)
 {
-    struct boot_entry entry;
+    struct loading l = {.sandbox = s};
 
     s->options = o;
-    if (memory_create(&s->memory, o->memory, err) < 0 ||
-        machine_create(&s->machine, o->kvm, &s->memory, err) < 0 || power_attach(&s->machine, err) < 0 ||
-        loop_init(&s->io, err) < 0 || loop_init(&s->files, err) < 0)
+    if (memory_create(&s->memory, o->memory, err) < 0 || spawn(&l.thread, load, &l, err) < 0)
         return -1;
-    if (make_fs(s, err) < 0 || make_vsock(s, announce, context, err) < 0 || make_rng(s, err) < 0 ||
-        (o->console && make_consoles(s, err) < 0))
+    int made = make_machine(s, announce, context, err);
+    pthread_join(l.thread, NULL); /* whatever came of the machine: what it works on is ours */
+    if (made < 0)
         return -1;
-    if (load_kernel(s, &entry, err) < 0)
+    if (l.result < 0) {
+        *err = l.err;
         return -1;
-    return make_vcpus(s, &entry, err);
+    }
+    return make_vcpus(s, &l.entry, err);
 }
 
 /* --- threads ------------------------------------------------------------------------------------------------------- */
@@ -182,13 +218,6 @@ static void confine_stream(void)
 
     if (jail_thread(JAIL_STREAM, &err) < 0)
         _exit(125);
-}
-
-static int spawn(pthread_t *thread, void *(*main)(void *), struct sandbox *s, struct error *err)
-{
-    int code = pthread_create(thread, NULL, main, s);
-
-    return code ? error_set(err, code, "make a thread") : 0;
 }
 
 int sandbox_start(struct sandbox *s, struct error *err)
