@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
-#include <linux/xattr.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -66,7 +65,7 @@ static int copy_xattrs(const struct copy *c, int from, int to)
     ssize_t n = flistxattr(from, names, XATTR_BYTES);
     for (char *name = names; n > 0 && name < names + n; name += strlen(name) + 1) {
         ssize_t length = fgetxattr(from, name, value, XATTR_BYTES);
-        if (length >= 0 && c->owners && strcmp(name, XATTR_NAME_CAPS) == 0)
+        if (length >= 0 && c->owners && strcmp(name, "security.capability") == 0)
             length = give_capabilities(c, value, length);
         if (length < 0 || fsetxattr(to, name, value, (size_t)length, 0) == 0)
             continue;
