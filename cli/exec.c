@@ -55,6 +55,12 @@ static int parse_gids(const struct option_use *use, void *field, struct error *e
     }
 }
 
+/* Begins with the runtime's, which parsers get. */
+struct exec_words {
+    struct exec_options options;
+    bool interactive;
+};
+
 #define ROW(name, letter, value, field, parse, help)                                                         \
     {                                                                                                        \
         name, letter, value, offsetof(struct exec_options, field), parse, help                               \
@@ -63,6 +69,9 @@ static int parse_gids(const struct option_use *use, void *field, struct error *e
 static const struct option_row rows[] = {
     ROW("process", 'p', "FILE", process, option_string, "take the whole process from FILE (JSON)"),
     ROW("cwd", 0, "DIR", cwd, option_string, "working directory in the container"),
+    ROW("workdir", 'w', "DIR", cwd, option_string, "the same"),
+    {"interactive", 'i', NULL, offsetof(struct exec_words, interactive), option_flag,
+     "pass standard input on, as without"},
     ROW("env", 'e', "NAME=VALUE", env, option_environment, "add an environment variable (repeatable)"),
     ROW("tty", 't', NULL, tty, option_flag, "give the process a terminal"),
     {"user", 'u', "UID[:GID]", 0, parse_user, "run as this user (and group)"},
@@ -117,7 +126,7 @@ const struct command exec_command = {
                "N killed\n"
                "it), 255 where it could not be run.\n",
     .options = rows,
-    .options_size = sizeof(struct exec_options),
+    .options_size = sizeof(struct exec_words),
     .min_arguments = 1,
     .max_arguments = ARGUMENTS_ANY,
     .order = OPTIONS_FIRST,

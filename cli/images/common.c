@@ -6,6 +6,7 @@
 #include "cli/images/command.h"
 #include "images/find.h"
 #include "images/reference.h"
+#include "images/snapshot.h"
 
 int command_open_store(const struct runtime *rt, struct store *s, struct error *err)
 {
@@ -64,6 +65,18 @@ const char *command_short_id(struct arena *a, const char *digest)
     return arena_strndup(a, digest_hex(digest), 12);
 }
 
+static int not_found(struct store *s, const char *text, struct error *err)
+{
+    struct error no = {0};
+    struct snapshot c;
+
+    if (strchr(text, '/') == NULL && snapshot_open(s, text, &c, &no) == 0) {
+        snapshot_close(&c);
+        return error_set(err, 0, "%s is a container: `hull list --all` and `hull state` tell of it", text);
+    }
+    return error_set(err, ENOENT, "image %s is not in the store %s", text, s->path);
+}
+
 int command_find_image(struct store *s, const char *text, struct store_image *image, struct error *err)
 {
     struct found_image found;
@@ -73,9 +86,7 @@ int command_find_image(struct store *s, const char *text, struct store_image *im
         return -1;
     if (rc > 0)
         rc = store_name_get(s, found.name ? found.name : found.manifest, image, err);
-    return rc > 0   ? 0
-           : rc < 0 ? -1
-                    : error_set(err, ENOENT, "image %s is not in the store %s", text, s->path);
+    return rc > 0 ? 0 : rc < 0 ? -1 : not_found(s, text, err);
 }
 
 /* Use is marked first: what is found afterwards, nobody sweeps. */

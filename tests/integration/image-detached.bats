@@ -178,6 +178,11 @@ PYTHON
     detach named sleep 100
     run hull exec "${id:0:6}" echo inside
     output_is inside
+    run hull exec -i -w /tmp "${id:0:6}" sh -c 'pwd; cat' <<<"typed"
+    output_is $'/tmp\ntyped'
+    run hull inspect named
+    exits 1
+    says "named is a container: "
     run hull state "${id:0:12}"
     exits 0
     hull kill "${id:0:12}" KILL
