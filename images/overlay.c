@@ -14,9 +14,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -128,7 +130,20 @@ static int attach(const struct overlay *o, struct error *err)
     return 0;
 }
 
-/* #syscalls: fsopen fsconfig fsmount move_mount mount */
+static int refused(const struct overlay *o, struct error *err)
+{
+    struct statfs fs;
+    int code = errno;
+    bool overlay = fstatfs(o->container, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC;
+
+    return error_set(err, code, "overlayfs: upperdir and workdir%s",
+                     overlay
+                         ? " are on overlayfs themselves, which it does not allow (have the store on another "
+                           "file system: --store, HULL_STORE, or a volume)"
+                         : "");
+}
+
+/* #syscalls: fsopen fsconfig fsmount move_mount mount fstatfs */
 static int mount_overlay(struct overlay *o, bool throw_away, struct error *err)
 {
     o->fs = fsopen("overlay", FSOPEN_CLOEXEC);
@@ -141,7 +156,7 @@ static int mount_overlay(struct overlay *o, bool throw_away, struct error *err)
         return -1;
     if (!o->m->read_only &&
         (set_directory(o, "upperdir", o->upper) < 0 || set_directory(o, "workdir", o->work) < 0))
-        return error_set(err, errno, "overlayfs: upperdir and workdir");
+        return refused(o, err);
     set_safe(o);
     if ((o->m->user_namespace && fsconfig(o->fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0) ||
         (throw_away && fsconfig(o->fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0) ||

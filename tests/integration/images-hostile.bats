@@ -97,6 +97,14 @@ only()
     exits 1
     says "on overlayfs, which cannot hold layers"
     HULL_STORE=$DIR/merged/store store_is_empty
+    # One layer without whiteouts comes in, but no container can write.
+    mkdir -p "$DIR/tree/bin"
+    cp /bin/busybox "$DIR/tree/bin/sh"
+    tar -C "$DIR/tree" -cf "$DIR/tree.tar" .
+    HULL_STORE=$DIR/merged/store hull import -q "$DIR/tree.tar" plain:1
+    HULL_STORE=$DIR/merged/store run hull run --rm --network none --image plain:1 sh -c 'exit 3' </dev/null
+    exits 125
+    says "are on overlayfs themselves"
 }
 
 @test "the root directory is the topmost layer's that describes it; a bundle may be on another file system than the store" {
