@@ -92,6 +92,8 @@ static int give_below(void *context, struct stack *below, struct error *e)
     return 0;
 }
 
+static bool may_guess;
+
 static int unpack(struct source *from, int tree, bool skeleton)
 {
     struct unpack_options o = {.max_entries = 200, .max_directories = 100};
@@ -99,6 +101,7 @@ static int unpack(struct source *from, int tree, bool skeleton)
 
     if (tree == fds[TREE])
         o.below = give_below;
+    o.may_guess = may_guess;
     o.keep_skeleton = skeleton;
     o.skeleton = fds[SKELETON];
     int rc = unpack_layer(from, tree, &o, &result, &err);
@@ -185,6 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (top_fd == 0)
         make_scratch();
+    may_guess = data[0] & 4;
     size_t block = blocks[data[0] % ARRAY_SIZE(blocks)], first = (size_t)data[1] * BLOCK;
     data += 2;
     size -= 2;
