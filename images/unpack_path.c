@@ -170,6 +170,10 @@ static int open_parent(struct unpack *u, const char *path, bool make, int *paren
             return -1;
         there = resolve(u, path, place, err);
     }
+    if (there < 0 && !make && err->code == ENOTDIR) { /* nothing can be in it that a whiteout could hide */
+        error_clear(err);
+        return 0;
+    }
     if (there < 0 || (!there && !make))
         return there;
     *parent = unpack_make_path(u, place, err);

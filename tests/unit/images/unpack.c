@@ -349,6 +349,19 @@ Test(unpack, hard_links_to_what_is_no_regular_file_of_a_layer_below)
     cr_expect(c.st_mode == (S_IFCHR | 0666) && c.st_nlink == 2 && c.st_rdev == makedev(1, 3));
 }
 
+Test(unpack, a_whiteout_below_what_is_no_directory_hides_nothing)
+{
+    TAR(&t, .name = "f", .content = "below");
+    must_unpack_at(1, &t);
+    TAR(&t, .name = "f/.wh.x");
+    TAR(&t, .name = "f/d/.wh..wh..opq");
+    TAR(&t, .name = "g", .content = "own");
+    TAR(&t, .name = "g/.wh.x");
+    must_unpack(&t);
+    cr_expect_not(exists_at(TREE, "f"));
+    cr_expect_str_eq(content_at(TREE, "g"), "own");
+}
+
 Test(unpack, no_hard_link_to_a_directory_of_a_layer_below)
 {
     TAR(&t, .name = "d/f");
