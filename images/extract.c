@@ -87,6 +87,8 @@ int extract_begin(struct source *from, struct extractor **out, enum extract_kind
     if (archive_read_open(x->archive, x, NULL, feed, NULL) != ARCHIVE_OK)
         return broken(x, "the archive", err);
     int rc = next(x, &x->first, err);
+    if (rc <= 0)
+        x->first = NULL;
     if (rc < 0)
         return -1;
     *kind = !rc                                            ? EXTRACT_NOTHING

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "images/extract.h"
 #include "images/pack.h"
 #include "images/skeleton.h"
 #include "images/unpack.h"
@@ -163,6 +164,21 @@ static void pack_again(void)
     pack_source_destroy(&p);
 }
 
+/* What `hull cp` does with an archive, onto what the others left. */
+static void extract(const unsigned char *data, size_t length, size_t block, const char *from)
+{
+    static const struct extract_options o = {.keep_owners = true, .overwrite = true};
+    const struct extract_place place = {.dir = fds[AGAIN], .from = from, .name = *from ? "renamed" : ""};
+    struct memory m = {.source.read = memory_read, .data = data, .length = length, .block = block};
+    struct extractor *x = NULL;
+    enum extract_kind kind;
+
+    err = (struct error){0};
+    check((extract_begin(&m.source, &x, &kind, &err) == 0 && extract_to(x, &place, &o, &err) == 0) ||
+          err.message[0]);
+    extract_end(x);
+}
+
 static void fix_checksums(unsigned char *data, size_t length)
 {
     for (size_t at = 0; at + BLOCK <= length; at += BLOCK) {
@@ -202,6 +218,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         remake(copy + first, size - first);
         pack_again();
     }
+    extract(copy + first, size - first, block, "");
+    extract(copy + first, size - first, block, "a");
     remove_directories();
     return 0;
 }

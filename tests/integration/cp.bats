@@ -180,6 +180,9 @@ one"
     run hull cp - runs:/tmp/file <out.tar
     exits 1
     says "unpacked into a directory"
+    run hull cp - runs:/tmp </dev/null
+    exits 0
+    output_is ""
     run hull cp - runs:/tmp <file
     exits 1
     says "the archive cannot be read"
