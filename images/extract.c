@@ -242,22 +242,22 @@ static int open_parent(struct extractor *x, const char *path, bool make, const c
         return error_set(err, errno, "open the directory");
     for (; (slash = strchr(path, '/')); path = slash + 1) {
         char component[NAME_MAX + 1];
-        int below = -1;
+        int inner = -1;
 
         snprintf(component, sizeof(component), "%.*s", (int)(slash - path), path);
-        below = open_directory(at, component);
-        if (below < 0 && errno == ENOENT && make) {
-            int made = make_directory(x, at, component, &below, err);
+        inner = open_directory(at, component);
+        if (inner < 0 && errno == ENOENT && make) {
+            int made = make_directory(x, at, component, &inner, err);
             if (made < 0 || map(x->o->uids, x->o->uid, &uid, err) < 0 ||
                 map(x->o->gids, x->o->gid, &gid, err) < 0)
                 return -1;
-            if (made > 0 && (fchown(below, uid, gid) < 0 || fchmod(below, 0755) < 0))
+            if (made > 0 && (fchown(inner, uid, gid) < 0 || fchmod(inner, 0755) < 0))
                 return error_set(err, errno, "set the owner of %s", component);
         }
-        if (below < 0)
+        if (inner < 0)
             return error_set(err, errno == ELOOP ? ENOTDIR : errno, "%s", component);
         close(at);
-        at = below;
+        at = inner;
     }
     *name = path;
     return steal_fd(&at);
