@@ -112,22 +112,29 @@ static const struct {
     {"/proc/self/fd/2", "/dev/stderr"},
 };
 
-/* All controllers for the container's cgroup, which is a child of the root. One that does not want (cpu with realtime
- * threads about) does not keep the others. */
+static int enable(const char *words)
+{
+    return file_write(AT_FDCWD, "/sys/fs/cgroup/cgroup.subtree_control", words, strlen(words), NULL);
+}
+
+/* All controllers for the container's cgroup, which is a child of the root: at once, as each write stops the machine's
+ * processes for a moment. One that does not want (cpu with realtime threads about) does not keep the others. */
 static int enable_controllers(struct error *err)
 {
     struct arena a = {0};
-    char *text, *name, *save = NULL;
-    int result = file_read(AT_FDCWD, "/sys/fs/cgroup/cgroup.controllers", 4096, &a, &text, NULL, err);
+    char *text, *name, *all = "", *save = NULL;
 
-    for (name = result == 0 ? strtok_r(text, " \n", &save) : NULL; name;
-         name = strtok_r(NULL, " \n", &save)) {
-        const char *word = arena_printf(&a, "+%s", name);
-
-        file_write(AT_FDCWD, "/sys/fs/cgroup/cgroup.subtree_control", word, strlen(word), NULL);
+    if (file_read(AT_FDCWD, "/sys/fs/cgroup/cgroup.controllers", 4096, &a, &text, NULL, err) < 0) {
+        arena_free(&a);
+        return -1;
     }
+    for (name = strtok_r(text, " \n", &save); name; name = strtok_r(NULL, " \n", &save))
+        all = arena_printf(&a, "%s+%s ", all, name);
+    if (enable(all) < 0)
+        for (name = strtok_r(all, " ", &save); name; name = strtok_r(NULL, " ", &save))
+            enable(name);
     arena_free(&a);
-    return result;
+    return 0;
 }
 
 /* The kernel counts processes by the machine's memory, and gives its first one few descriptors; a host's service manager
