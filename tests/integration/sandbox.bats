@@ -131,13 +131,13 @@ patient()
 
 @test "output that nobody takes: the sandbox waits for its reader, and no longer when it is told to end" {
     mkfifo "$DIR/fifo"
-    sleep 1000 <"$DIR/fifo" &
+    sleep 300 <"$DIR/fifo" 3>&- 4>&- &
     local reader=$!
     script 'head -c 150000 /dev/zero; exit 6'
-    (timeout 150 "$HULL" --root "$STATE" run --bundle "$BUNDLE" "${KERNEL[@]}" --pid-file "$DIR/pid" "$ID" </dev/null >"$DIR/fifo" 2>"$DIR/stderr" 3>&- 4>&-
-        echo $? >"$DIR/status") &
-    patient test -s "$DIR/pid"
-    sleep 10
+    (timeout 150 "$HULL" --root "$STATE" run --bundle "$BUNDLE" "${KERNEL[@]}" "$ID" </dev/null >"$DIR/fifo" 2>"$DIR/stderr" ||
+        echo $? >"$DIR/status") 3>&- 4>&- &
+    patient has_status running
+    sleep 5
     has_status running
     hull kill "$ID" TERM
     patient test -s "$DIR/status"
