@@ -245,18 +245,20 @@ static int on_window(struct conversation *c, const struct control_message *m, st
     return 0;
 }
 
-enum { QUIETLY = 4 }; /* without a line in the kernel's log */
+/* Without a line in the kernel's log from now on. It is no bit to set beside others, as 1 to 4 may be written; and each number
+ * is to be written to the file's beginning, else it is passed over (Documentation/admin-guide/sysctl, sysctl_writes_strict). */
+#define QUIETLY "4"
 
 /* That takes a while, and the kernel does it within the write: a child waits for it. It holds on to nothing of ours. */
 static void forget_files(const char *caches, uint32_t what)
 {
-    char digit = (char)('0' + (what | QUIETLY));
+    char digit = (char)('0' + what);
     int fd = open(caches, O_WRONLY | O_CLOEXEC);
 
     if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0)
         _exit(1);
     syscall(SYS_close_range, STDERR_FILENO, ~0U, 0);
-    _exit(write(STDOUT_FILENO, &digit, 1) != 1);
+    _exit(pwrite(STDOUT_FILENO, QUIETLY, 1, 0) != 1 || pwrite(STDOUT_FILENO, &digit, 1, 0) != 1);
 }
 
 /* #syscalls: clone dup2 */

@@ -110,9 +110,10 @@ pid_of()
     hull state "${1:-$ID}" | jq -r .pid
 }
 
+# has_status STATUS [ID]
 has_status()
 {
-    [ "$(status_of)" = "$1" ]
+    [ "$(status_of "${2-}")" = "$1" ]
 }
 
 # The unprivileged user with a range of subordinate ids.

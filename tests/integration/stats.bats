@@ -33,10 +33,13 @@ follow()
     hull run --detach --bundle "$BUNDLE" "$ID-second" </dev/null >/dev/null 2>&1
     cargo true
     hull run --detach --bundle "$BUNDLE" "$ID-ended" </dev/null >/dev/null 2>&1
-    wait_for has_status stopped "$ID-ended" || true
+    wait_for has_status stopped "$ID-ended"
     run hull stats --no-stream
     exits 0
-    [ "${#lines[@]}" = 3 ]
+    [ "${#lines[@]}" = 3 ] || {
+        printf '%s\n' "$output" >&2
+        false
+    }
     [[ ${lines[0]} == ID*CPU*MEM*PIDS*BLOCK*NET*PRESSURE* ]]
     [[ ${lines[1]} == "$ID "*%*MiB*%* || ${lines[1]} == "$ID "*%*KiB*%* ]]
     [[ ${lines[2]} == "$ID-second "* ]]
