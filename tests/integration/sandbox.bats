@@ -240,12 +240,12 @@ with_all_rights()
     says "killed 137"
 }
 
-# Each file that a guest knows is an open one of hull-vmm's, and keeps memory of the host's that the cgroup counts.
 holds_fewer_files_than()
 {
     [ "$(ls "/proc/$(pid_of)/fd" | wc -l)" -lt "$1" ]
 }
 
+# Each file that a guest knows is an open one of hull-vmm's, and keeps memory of the host's that the cgroup counts.
 @test "a walk through very many files: hull-vmm does not grow with them" {
     (cd "$DIR/rw" && seq 14000 | xargs touch)
     config '.linux.resources.memory.limit = 134217728'
